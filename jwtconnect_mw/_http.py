@@ -1,0 +1,110 @@
+"""Sans-IO HTTP: read an Authorization value, write a refusal. Knows no server, no socket, no framework."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from .errors import (
+    AuthError,
+    CredentialsTooLarge,
+    DuplicateCredentials,
+    InsufficientScope,
+    MalformedCredentials,
+    Unavailable,
+)
+
+MAX_TOKEN = 16_384
+"""Greatest length of a token, in characters."""
+MAX_HEADER_VALUE = MAX_TOKEN + 64
+
+# RFC 6750 section 2.1; RFC 9110 section 11.4 lets one or more SP stand between scheme and credentials.
+_BEARER = re.compile(r"bearer +([A-Za-z0-9\-._~+/]+=*)", re.IGNORECASE | re.ASCII)
+# A server may fold two header lines into one with a comma: Bearer at either place is a second credential.
+_BEARER_SOMEWHERE = re.compile(r"(?:^|,)[ \t]*bearer(?![A-Za-z0-9!#$%&'*+\-.^_`|~])", re.IGNORECASE | re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A refusal as a value. ``headers`` are ASCII; ``body`` is JSON."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+def single_authorization(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    """The one Authorization value of a list of raw header fields, or None.
+
+    Raises DuplicateCredentials for two or more, even if identical or empty (RFC 9110 section 5.3: not a list field).
+    """
+    found: bytes | None = None
+    for name, value in headers:
+        if name == b"authorization":
+            if found is not None:
+                raise DuplicateCredentials
+            found = value
+    return None if found is None else found.decode("latin-1")
+
+
+def bearer_token(value: str) -> str | None:
+    """The token of an Authorization value; None where it holds no Bearer credentials (RFC 6750 section 2.1).
+
+    Raises CredentialsTooLarge, or MalformedCredentials for anything that is nearly, or more than, one Bearer credential.
+    """
+    if len(value) > MAX_HEADER_VALUE:
+        raise CredentialsTooLarge
+    value = value.strip(" ")
+    match = _BEARER.fullmatch(value)
+    if match is not None:
+        return match[1]
+    if not value.isascii() or not value.isprintable() or _BEARER_SOMEWHERE.search(value):
+        raise MalformedCredentials
+    return None
+
+
+def is_preflight(method: str, headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether a request is a CORS preflight: OPTIONS with Origin and Access-Control-Request-Method (Fetch, 4.8)."""
+    if method != "OPTIONS":
+        return False
+    names = {name for name, _ in headers}
+    return b"origin" in names and b"access-control-request-method" in names
+
+
+def quoted(text: str) -> str:
+    """``text`` as a quoted-string (RFC 9110 section 5.6.4)."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def challenge(error: AuthError, realm: str | None, resource_metadata: str | None) -> str:
+    """The WWW-Authenticate value for a refusal (RFC 6750 section 3, RFC 9728 section 5.1); every value is quoted."""
+    parameters: list[tuple[str, str]] = []
+    if realm is not None:
+        parameters.append(("realm", realm))
+    if error.error is not None:
+        parameters += [("error", error.error), ("error_description", error.description)]
+    if isinstance(error, InsufficientScope):
+        parameters.append(("scope", error.scope))
+    if resource_metadata is not None:
+        parameters.append(("resource_metadata", resource_metadata))
+    if not parameters:
+        return "Bearer"
+    return "Bearer " + ", ".join(f"{name}={quoted(value)}" for name, value in parameters)
+
+
+def refusal(error: AuthError, realm: str | None = None, resource_metadata: str | None = None) -> Response:
+    """The whole answer to a refused request: status, challenge or Retry-After, and the OAuth error body."""
+    content = {"error": error.error or "unauthorized", "error_description": error.description}
+    body = json.dumps(content).encode()
+    headers = [
+        ("Content-Type", "application/json"),
+        ("Content-Length", str(len(body))),
+        ("Cache-Control", "no-store"),
+    ]
+    if isinstance(error, Unavailable):
+        headers.append(("Retry-After", str(error.retry_after)))
+    else:
+        headers.append(("WWW-Authenticate", challenge(error, realm, resource_metadata)))
+    return Response(error.status, tuple(headers), body)

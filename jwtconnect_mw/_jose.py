@@ -1,0 +1,211 @@
+"""The only importer of cryptojwt: JWK and PEM to verification keys, verify, make keys, sign.
+
+Nothing untyped and no foreign exception leaves this module. cryptojwt's own parsing of tokens is not used: it reads
+headers that must not choose keys, and logs what it reads.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
+from cryptojwt.jwk.ec import ECKey, new_ec_key
+from cryptojwt.jwk.jwk import key_from_jwk_dict
+from cryptojwt.jwk.okp import OKPKey, new_okp_key
+from cryptojwt.jwk.rsa import RSAKey, new_rsa_key
+from cryptojwt.jws.jws import SIGNER_ALGS
+from cryptojwt.key_bundle import KeyBundle
+from cryptojwt.key_issuer import KeyIssuer
+from cryptojwt.key_jar import KeyJar
+
+from ._jwk import ALGORITHMS, AdmittedKey, UnusableKeyError, admit, public_members
+
+
+class VerificationKey:
+    """One key for one algorithm of one issuer. Equal when issuer, kid, algorithm and key material are."""
+
+    __slots__ = ("_identity", "_native", "_verify", "alg", "issuer", "kid")
+
+    def __init__(self, issuer: str, kid: str | None, alg: str, native: Any, fingerprint: bytes) -> None:
+        self.issuer, self.kid, self.alg = issuer, kid, alg
+        self._native = native
+        self._verify: Callable[[bytes, bytes, Any], object] = SIGNER_ALGS[alg].verify
+        self._identity = (issuer, kid, alg, fingerprint)
+
+    def verifies(self, signing_input: bytes, signature: bytes) -> bool:
+        """Whether the signature is good. Whatever the library raises means no."""
+        try:
+            return self._verify(signing_input, signature, self._native) is True
+        except Exception:
+            return False
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, VerificationKey) and self._identity == other._identity
+
+    def __hash__(self) -> int:
+        return hash(self._identity)
+
+    def __repr__(self) -> str:
+        return f"<VerificationKey {self.alg}>"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class KeySet:
+    """The usable keys of one issuer, immutable. ``refused`` maps the kid (or None) of the others to why."""
+
+    keys: tuple[VerificationKey, ...]
+    refused: tuple[tuple[str | None, str], ...]
+    bundle: Any  # the same keys in a cryptojwt KeyBundle, for the KeyJar
+    count: int
+
+    @property
+    def kids(self) -> frozenset[str | None]:
+        """Every kid that is spoken for, by a usable key or by one that could not be loaded."""
+        return frozenset({key.kid for key in self.keys} | {kid for kid, _ in self.refused})
+
+
+def load_jwks(issuer: str, jwks: Mapping[str, Any], algorithms: Collection[str], *, remote: bool) -> KeySet:
+    """The keys of a JWK set (RFC 7517 section 5) that can verify for ``issuer`` under ``algorithms``.
+
+    A key that cannot be used is left out and named in ``refused``; the rest stays. ``remote`` sets hold no secrets:
+    oct and private keys in them are refused. Raises UnusableKeyError where ``jwks`` is no JWK set at all.
+    """
+    members = jwks.get("keys")
+    if not isinstance(members, (list, tuple)):
+        raise UnusableKeyError("not a JWK set")
+    found: dict[tuple[str | None, str, bytes], VerificationKey] = {}
+    refused: list[tuple[str | None, str]] = []
+    bundle = KeyBundle()
+    for jwk in members:
+        kid = jwk.get("kid") if isinstance(jwk, Mapping) else None
+        kid = kid if isinstance(kid, str) else None
+        try:
+            admitted = admit(jwk, algorithms, remote=remote)
+            key, native = _make(admitted)
+        except UnusableKeyError as error:
+            refused.append((kid, str(error)))
+            continue
+        fingerprint = sha256(json.dumps(admitted.material, sort_keys=True).encode()).digest()
+        for name in admitted.names:
+            found[kid, name, fingerprint] = VerificationKey(issuer, kid, name, native, fingerprint)
+        bundle.append(key)
+    return _without_ambiguous(found, refused, bundle)
+
+
+def _without_ambiguous(
+    found: dict[tuple[str | None, str, bytes], VerificationKey], refused: list[tuple[str | None, str]], bundle: Any
+) -> KeySet:
+    """RFC 7517 section 4.5: a kid tells keys apart. Two keys of one kid and algorithm tell nothing: both are refused."""
+    names: dict[tuple[str | None, str], int] = {}
+    for kid, alg, _ in found:
+        names[kid, alg] = names.get((kid, alg), 0) + 1
+    ambiguous = {kid for (kid, _), count in names.items() if count > 1 and kid is not None}
+    refused += [(kid, "several keys have this kid") for kid in sorted(ambiguous)]
+    keys = {place: key for place, key in found.items() if key.kid not in ambiguous}
+    return KeySet(tuple(keys.values()), tuple(refused), bundle, len({(kid, mark) for kid, _, mark in keys}))
+
+
+def _make(admitted: AdmittedKey) -> tuple[Any, Any]:
+    """The cryptojwt key and the native one that verifies. The point is on its curve or UnusableKeyError is raised."""
+    secret = admitted.material["kty"] == "oct"
+    try:
+        labels = {"use": "sig", **({"kid": admitted.kid} if admitted.kid else {})}
+        key = key_from_jwk_dict({**admitted.material, **labels}, private=secret)
+        return key, key.key if secret else key.public_key()
+    except Exception:
+        raise UnusableKeyError("the key material is not valid") from None
+
+
+def jwk_from_pem(pem: bytes) -> dict[str, Any]:
+    """The public JWK of a PEM public key, private key (not encrypted) or X.509 certificate. Raises UnusableKeyError."""
+    try:
+        if b"-----BEGIN CERTIFICATE-----" in pem:
+            native: Any = x509.load_pem_x509_certificate(pem).public_key()
+        elif b"PRIVATE KEY-----" in pem:
+            native = load_pem_private_key(pem, password=None).public_key()
+        else:
+            native = load_pem_public_key(pem)
+        return jwk_from_native(native)
+    except Exception:
+        raise UnusableKeyError("not a PEM key or certificate that can verify") from None
+
+
+def jwk_from_native(native: Any) -> dict[str, Any]:
+    """The public JWK of a key object of ``cryptography`` (either half). Raises UnusableKeyError."""
+    native = native.public_key() if hasattr(native, "public_key") else native
+    for made in (lambda: RSAKey(pub_key=native), lambda: ECKey().load_key(native), lambda: OKPKey().load_key(native)):
+        try:
+            jwk: dict[str, Any] = made().serialize()
+        except Exception:  # noqa: S112  # the next type may take it; none left is the error below
+            continue
+        return jwk
+    raise UnusableKeyError("not a key that can verify")
+
+
+def secret_jwks(secret: bytes) -> dict[str, Any]:
+    """A shared secret as a JWK set of one key without kid."""
+    return {"keys": [{"kty": "oct", "k": _b64url(secret)}]}
+
+
+class KeyCache:
+    """The current keys of every issuer, in a cryptojwt KeyJar that never does I/O. Not locked: its owner does that."""
+
+    def __init__(self) -> None:
+        self.jar: Any = KeyJar()
+
+    def replace(self, issuer: str, keys: KeySet) -> None:
+        """Put ``keys`` in the place of what was known of ``issuer``; a key that is not among them is gone at once."""
+        owner = KeyIssuer(name=issuer)
+        owner.add_kb(keys.bundle)
+        self.jar[issuer] = owner
+
+
+class SigningKey:
+    """A private key with its algorithm and kid. ``repr`` shows neither half of the key."""
+
+    def __init__(self, alg: str, key: Any, kid: str) -> None:
+        self.alg, self.kid = alg, kid
+        self._key = key
+        self._native = key.key if ALGORITHMS[alg].kty == "oct" else key.private_key()
+
+    @classmethod
+    def generate(cls, alg: str, kid: str | None = None) -> SigningKey:
+        """Make a new key for an asymmetric algorithm; its kid is its RFC 7638 thumbprint unless given."""
+        needs = ALGORITHMS[alg]
+        if needs.kty == "RSA":
+            key = new_rsa_key(key_size=2048)
+        elif needs.kty == "EC":
+            key = new_ec_key(needs.crv)
+        elif needs.kty == "OKP":
+            key = new_okp_key(needs.crv)
+        else:
+            raise UnusableKeyError("a shared secret is not generated here")
+        return cls(alg, key, kid or key.thumbprint("SHA-256").decode())
+
+    def public_jwk(self) -> dict[str, Any]:
+        """The JWK to publish (RFC 7517), never with a private member."""
+        return {**public_members(self._key.serialize()), "kid": self.kid, "use": "sig", "alg": self.alg}
+
+    def sign(self, claims: Mapping[str, Any], header: Mapping[str, Any] | None = None) -> str:
+        """A compact JWS (RFC 7515 section 7.1) over ``claims`` as JSON; ``header`` adds to or replaces alg and kid."""
+        protected = {"alg": self.alg, "kid": self.kid, **(header or {})}
+        signing_input = f"{_b64url(_json(protected))}.{_b64url(_json(claims))}"
+        signature: bytes = SIGNER_ALGS[self.alg].sign(signing_input.encode(), self._native)
+        return f"{signing_input}.{_b64url(signature)}"
+
+    def __repr__(self) -> str:
+        return f"<SigningKey {self.alg}>"
+
+
+def _json(value: Mapping[str, Any]) -> bytes:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _b64url(octets: bytes) -> str:
+    return urlsafe_b64encode(octets).rstrip(b"=").decode()

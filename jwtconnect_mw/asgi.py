@@ -1,0 +1,93 @@
+"""The ASGI adapter (ASGI 3: http, websocket, lifespan). No policy and no status number here."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+from ._http import Response, is_preflight, single_authorization
+from .auth import BearerAuth
+from .errors import AuthError
+from .token import ANONYMOUS
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, MutableMapping
+
+    Scope = MutableMapping[str, Any]
+    Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+    Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+    App = Callable[[Any, Any, Any], Awaitable[None]]
+
+TOKEN, CLAIMS = "jwtconnect_mw.token", "jwtconnect_mw.claims"
+_DENIAL = "websocket.http.response"
+_POLICY_VIOLATION = 1008  # RFC 6455 section 7.4.1
+
+_log = logging.getLogger("jwtconnect_mw")
+
+
+class BearerMiddleware:
+    """Lets a request or websocket reach ``app`` only with what ``auth`` demands, and hands the verified token on.
+
+    In a copy of the scope: ``scope["jwtconnect_mw.token"]`` (AccessToken or None), ``scope["jwtconnect_mw.claims"]``,
+    and ``scope["user"]`` and ``scope["auth"]`` for Starlette. The lifespan is passed on after a prefetch of keys.
+    """
+
+    def __init__(self, app: App, auth: BearerAuth) -> None:
+        self.app = app
+        self.auth = auth
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        kind = scope["type"]
+        if kind != "http" and kind != "websocket":
+            if kind != "lifespan":
+                raise ValueError("only http, websocket and lifespan scopes are let through")
+            try:
+                await asyncio.to_thread(self.auth.prefetch)
+            except Exception:  # start-up goes on: the first request that needs keys asks again
+                _log.exception("the prefetch of keys failed")
+            return await self.app(scope, receive, send)
+        method = scope.get("method")
+        path = _path(scope)
+        try:
+            headers = scope["headers"]
+            token = await self.auth.aauthenticate(
+                single_authorization(headers),
+                method=method,
+                path=path,
+                preflight=method == "OPTIONS" and is_preflight("OPTIONS", headers),
+            )
+        except AuthError as error:
+            return await _refuse(self.auth.refuse(error, method=method, path=path), scope, receive, send)
+        inner = dict(scope)
+        inner[TOKEN] = token
+        if token is None:
+            inner[CLAIMS] = None
+            inner["user"] = inner["auth"] = ANONYMOUS
+        else:
+            inner[CLAIMS] = token.claims
+            inner["user"] = inner["auth"] = token
+        return await self.app(inner, receive, send)
+
+
+def _path(scope: Scope) -> str:
+    """The path below the mount point: servers and frameworks leave the root_path in (ASGI HTTP spec, 2.4)."""
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "")
+    if root and path.startswith(root) and (path[len(root) : len(root) + 1] in ("/", "") or root.endswith("/")):
+        return path[len(root.rstrip("/")) :]
+    return path
+
+
+async def _refuse(response: Response, scope: Scope, receive: Receive, send: Send) -> None:
+    headers = [(name.lower().encode(), value.encode()) for name, value in response.headers]
+    prefix = "http.response"
+    if scope["type"] == "websocket":
+        await receive()  # websocket.connect
+        if _DENIAL not in scope.get("extensions", {}):
+            return await send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": ""})
+        prefix = _DENIAL
+    body = b"" if scope.get("method") == "HEAD" else response.body
+    await send({"type": f"{prefix}.start", "status": response.status, "headers": headers})
+    await send({"type": f"{prefix}.body", "body": body})
+    return None

@@ -1,0 +1,198 @@
+"""BearerAuth: Authorization value, method, path -> AccessToken, None, or an AuthError. The one place with two colours."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import wait
+from typing import Any, Literal
+
+from ._http import Response, bearer_token, refusal
+from .errors import AuthError, ConfigurationError, InsufficientScope, InvalidToken, NoCredentials, Unavailable
+from .fetch import Fetch, HttpFetch
+from .keys.state import MAX_WAIT, IssuerKeys
+from .keys.store import KeyStore
+from .policy import TrustedIssuer
+from .revocation import RevocationList
+from .rules import Rules, checked_scopes
+from .token import AccessToken
+from .verifier import KeysWanted, TokenVerifier
+
+Optional = Literal["no", "missing", "invalid"]
+OnRefused = Callable[[str, Mapping[str, Any]], object]
+
+_log = logging.getLogger("jwtconnect_mw")
+
+
+class BearerAuth:
+    """What a request must bring, and the verdict on what it brought (RFC 6750). Safe for threads, tasks and fork.
+
+    ``issuers``: one TrustedIssuer or more, no two for one issuer.
+    ``revocations``: a revocation list to honour.
+    ``required_scopes``: all of them must be granted to every token.
+    ``public``: path prefixes, by whole segments, that need no token; credentials are not looked at there.
+    ``optional``: "missing" lets requests without credentials through, "invalid" also those whose token is refused.
+    ``preflight``: let CORS preflights through. ``remote_user``: True for the subject, or a function from token to str.
+    ``realm``, ``resource_metadata`` (a URL, RFC 9728): parameters of the challenge.
+    ``on_refused(reason, context)``: called once for each refusal; it never sees the token.
+    ``cache_size``: verified tokens remembered; 0 is off. ``fetch``: see ``jwtconnect_mw.fetch``. ``clock``: seconds
+    since the epoch.
+
+    Raises ConfigurationError, naming the field.
+    """
+
+    def __init__(
+        self,
+        *issuers: TrustedIssuer,
+        revocations: RevocationList | None = None,
+        required_scopes: Collection[str] = (),
+        public: Collection[str] = (),
+        optional: Optional = "no",
+        preflight: bool = False,
+        remote_user: bool | Callable[[AccessToken], str] = False,
+        realm: str | None = None,
+        resource_metadata: str | None = None,
+        on_refused: OnRefused | None = None,
+        cache_size: int = 4096,
+        fetch: Fetch | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        _check_issuers(issuers)
+        if optional not in ("no", "missing", "invalid"):
+            raise ConfigurationError("optional", 'one of "no", "missing", "invalid"')
+        if remote_user is True and len(issuers) > 1:
+            raise ConfigurationError("remote_user", "with several issuers a function is needed: subjects may collide")
+        if isinstance(cache_size, bool) or not isinstance(cache_size, int) or cache_size < 0:
+            raise ConfigurationError("cache_size", "a number of tokens, 0 or more, is needed")
+        for field, value in (("realm", realm), ("resource_metadata", resource_metadata)):
+            if value is not None and not (isinstance(value, str) and value.isascii() and value.isprintable()):
+                raise ConfigurationError(field, "printable ASCII is needed: it stands in a header")
+        self._required = frozenset(checked_scopes("required_scopes", required_scopes))
+        self._insufficient = InsufficientScope, " ".join(dict.fromkeys(required_scopes))
+        self._rules = Rules(public)
+        self._optional, self._preflight = optional, preflight
+        self._realm, self._resource_metadata = realm, resource_metadata
+        self._on_refused = on_refused
+        self._clock = clock
+        self._responses: dict[str, Response] = {}
+        self.remote_user = remote_user
+        get = HttpFetch() if fetch is None else fetch
+        jitter = random.SystemRandom().random
+        self._store = KeyStore(
+            {policy.issuer: IssuerKeys(policy.issuer, policy.source, get, clock, jitter) for policy in issuers}
+        )
+        self._verifier = TokenVerifier(issuers, self._store, revocations, cache_size)
+
+    def authenticate(
+        self,
+        authorization: str | None,
+        *,
+        method: str | None = None,
+        path: str | None = None,
+        preflight: bool | None = None,
+    ) -> AccessToken | None:
+        """The token of a request, or None where none is needed. May wait up to 2 s for keys that the verdict needs.
+
+        ``path`` is decoded and as the application sees it. ``preflight`` says whether the request is a CORS preflight;
+        without it, the method alone decides. Raises AuthError.
+        """
+        try:
+            return self._decide(authorization, method, path, preflight)
+        except KeysWanted as wanted:
+            want = wanted
+        try:
+            wait([want.flight], MAX_WAIT)
+        finally:
+            want.keys.leave()
+        return self._decide(authorization, method, path, preflight, waited=True)
+
+    async def aauthenticate(
+        self,
+        authorization: str | None,
+        *,
+        method: str | None = None,
+        path: str | None = None,
+        preflight: bool | None = None,
+    ) -> AccessToken | None:
+        """As ``authenticate``, on an asyncio loop, which it never blocks."""
+        try:
+            return self._decide(authorization, method, path, preflight)
+        except KeysWanted as wanted:
+            want = wanted
+        try:
+            await asyncio.wait([asyncio.wrap_future(want.flight)], timeout=MAX_WAIT)
+        finally:
+            want.keys.leave()
+        return self._decide(authorization, method, path, preflight, waited=True)
+
+    def refuse(self, error: AuthError, *, method: str | None = None, path: str | None = None) -> Response:
+        """The answer to a refused request; tells ``on_refused``."""
+        if self._on_refused is not None:
+            context = {"status": error.status, "error": error.error, "method": method, "path": path}
+            try:
+                self._on_refused(error.reason, context)
+            except Exception:
+                _log.exception("on_refused failed")
+        response = self._responses.get(error.reason)
+        if response is None:
+            response = refusal(error, self._realm, self._resource_metadata)
+            if not isinstance(error, (Unavailable, InsufficientScope)):
+                self._responses[error.reason] = response
+        return response
+
+    def prefetch(self) -> None:
+        """Fetch the keys that are missing and wait for them, at most a few seconds. Failures are logged, not raised."""
+        self._store.prefetch(self._clock())
+
+    def health(self) -> Mapping[str, Mapping[str, Any]]:
+        """For each issuer: state (fresh, stale, missing), age in seconds, last_success, last_attempt, keys."""
+        return self._store.health(self._clock())
+
+    def _decide(
+        self,
+        authorization: str | None,
+        method: str | None,
+        path: str | None,
+        preflight: bool | None,
+        *,
+        waited: bool = False,
+    ) -> AccessToken | None:
+        if self._rules.is_public(path):
+            return None
+        if not authorization:
+            if self._optional != "no" or (self._preflight and (method == "OPTIONS" if preflight is None else preflight)):
+                return None
+            raise NoCredentials
+        now = self._clock()
+        try:
+            token = None
+            if authorization[:7] == "Bearer ":  # nearly always; a text that was verified before is well-formed
+                token = self._verifier.cached(authorization[7:], now)
+            if token is None:
+                text = bearer_token(authorization)
+                if text is None:
+                    return self._decide(None, method, path, preflight)
+                token = self._verifier.verify(text, now, waited=waited)
+        except InvalidToken:
+            if self._optional == "invalid":
+                return None
+            raise
+        if self._required and not self._required <= token.scopes:
+            error, scope = self._insufficient
+            raise error(scope)
+        return token
+
+
+def _check_issuers(issuers: tuple[TrustedIssuer, ...]) -> None:
+    if not issuers:
+        raise ConfigurationError("issuers", "at least one TrustedIssuer is needed")
+    names: set[str] = set()
+    for policy in issuers:
+        if not isinstance(policy, TrustedIssuer):
+            raise ConfigurationError("issuers", "each must be a TrustedIssuer")
+        if policy.issuer in names:
+            raise ConfigurationError("issuers", f"two policies for {policy.issuer!r}")
+        names.add(policy.issuer)

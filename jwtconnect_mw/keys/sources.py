@@ -1,0 +1,164 @@
+"""Where the keys of an issuer come from: given, a file, a JWKS URL. Reading one is the only thing a source does."""
+
+from __future__ import annotations
+
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+from .._jose import KeySet, jwk_from_pem
+from .._jwk import UnusableKeyError
+from .._strict import json_object
+from ..fetch import MAX_BODY, Fetch, Fetched, FetchError
+
+MAX_KEYS = 64
+SOFT_AGE, LEAST_SOFT_AGE, MOST_SOFT_AGE = 300.0, 60.0, 3600.0
+_MAX_AGE = re.compile(r"(?:^|,)\s*max-age\s*=\s*\"?([0-9]{1,10})\"?\s*(?=,|$)", re.IGNORECASE)
+_JSON_TYPE = re.compile(r"application/(?:[\w.!#$&^-]+\+)?json\s*(?:;.*)?", re.IGNORECASE)
+
+MakeKeySet = Callable[[Mapping[str, Any], bool], KeySet]
+"""``make(jwks, remote)``: the keys of a JWK set that the policy of the issuer can use."""
+
+
+class SourceError(Exception):
+    """A source gave no usable keys. The text is constant and safe to log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The keys that a source gave, and the seconds for which they are fresh."""
+
+    keys: KeySet
+    soft_age: float
+
+
+class Source(Protocol):
+    """``static`` sources never change; what is not ``remote`` is read at once when an application is built."""
+
+    static: bool
+    remote: bool
+
+    def load(self, fetch: Fetch, timeout: float, now: float) -> Loaded: ...
+
+
+def usable(keys: KeySet) -> KeySet:
+    """``keys``, or SourceError if none of them can verify: an empty set is an outage, not an order to forget."""
+    if not keys.keys:
+        raise SourceError("no usable key")
+    return keys
+
+
+class GivenSource:
+    """Keys that were handed over."""
+
+    static: ClassVar[bool] = True
+    remote: ClassVar[bool] = False
+
+    def __init__(self, keys: KeySet) -> None:
+        self._keys = usable(keys)
+
+    def load(self, fetch: Fetch, timeout: float, now: float) -> Loaded:
+        return Loaded(self._keys, float("inf"))
+
+
+class FileSource:
+    """A file with a JWK set, a PEM key or a certificate, read again when its soft age is over."""
+
+    static: ClassVar[bool] = False
+    remote: ClassVar[bool] = False
+
+    def __init__(self, path: str | os.PathLike[str], make: MakeKeySet) -> None:
+        self._path = os.fspath(path)
+        self._make = make
+
+    def load(self, fetch: Fetch, timeout: float, now: float) -> Loaded:
+        try:
+            with open(self._path, "rb") as file:
+                content = file.read(MAX_BODY + 1)
+        except OSError:
+            raise SourceError("the file cannot be read") from None
+        if len(content) > MAX_BODY:
+            raise SourceError("the file is too large")
+        try:
+            pem = content.lstrip().startswith(b"-----BEGIN")
+            jwks = {"keys": [jwk_from_pem(content)]} if pem else json_object(content, verified=True)
+            return Loaded(usable(self._make(jwks, False)), SOFT_AGE)
+        except UnusableKeyError as error:
+            raise SourceError(str(error)) from None
+        except ValueError:
+            raise SourceError("the file is neither a JWK set nor PEM") from None
+
+
+class UrlSource:
+    """A JWKS URL, asked conditionally (RFC 9110 section 13.1) once it has answered."""
+
+    static: ClassVar[bool] = False
+    remote: ClassVar[bool] = True
+
+    def __init__(self, url: str, make: MakeKeySet) -> None:
+        self.url = url
+        self._make = make
+        self._validators: dict[str, str] = {}
+        self._keys: KeySet | None = None
+
+    def load(self, fetch: Fetch, timeout: float, now: float) -> Loaded:
+        document, age, validators = fetch_json(fetch, self.url, self._validators, timeout)
+        if document is not None:
+            members = document.get("keys")
+            if isinstance(members, list) and len(members) > MAX_KEYS:
+                raise SourceError("too many keys")
+            try:
+                self._keys = usable(self._make(document, True))
+            except UnusableKeyError as error:
+                raise SourceError(str(error)) from None
+            self._validators = validators
+        if self._keys is None:
+            raise SourceError("not modified, but never fetched")
+        return Loaded(self._keys, age)
+
+
+def fetch_json(
+    fetch: Fetch, url: str, validators: Mapping[str, str], timeout: float
+) -> tuple[dict[str, Any] | None, float, dict[str, str]]:
+    """One GET of a JSON object: the document (None for 304), its soft age in seconds, the validators for next time."""
+    try:
+        answer = fetch(url, dict(validators), timeout)
+    except FetchError as error:
+        raise SourceError(str(error)) from None
+    except Exception:
+        raise SourceError("the fetch function failed") from None
+    age = soft_age(answer.headers)
+    if answer.status == 304:
+        return None, age, dict(validators)
+    if answer.status != 200:
+        raise SourceError(f"status {answer.status}")
+    if not _JSON_TYPE.fullmatch(answer.headers.get("content-type", "").strip()):
+        raise SourceError("the content type is not JSON")
+    if len(answer.body) > MAX_BODY:
+        raise SourceError("too large")
+    try:
+        document = json_object(answer.body, verified=True)
+    except ValueError:
+        raise SourceError("not a JSON object") from None
+    pairs = (("If-None-Match", "etag"), ("If-Modified-Since", "last-modified"))
+    return document, age, {wanted: answer.headers[given] for wanted, given in pairs if given in answer.headers}
+
+
+def soft_age(headers: Mapping[str, str]) -> float:
+    """How long an answer is fresh: Cache-Control max-age less Age (RFC 9111 section 4.2), within 60 s and 1 h."""
+    found = _MAX_AGE.search(headers.get("cache-control", ""))
+    if found is None:
+        return SOFT_AGE
+    age = headers.get("age", "0").strip()
+    elapsed = int(age) if age.isascii() and age.isdigit() and len(age) <= 10 else 0
+    return min(max(float(int(found[1]) - elapsed), LEAST_SOFT_AGE), MOST_SOFT_AGE)
+
+
+
+
+def no_fetch(_url: str, _headers: Mapping[str, str], _timeout: float) -> Fetched:
+    """The ``fetch`` of sources that need none."""
+    raise FetchError("nothing is fetched here")

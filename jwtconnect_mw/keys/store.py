@@ -1,0 +1,95 @@
+"""The keys of all trusted issuers: one immutable snapshot that requests read, without a lock and without I/O."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from concurrent.futures import wait
+from typing import Any
+from weakref import WeakSet
+
+from .._jose import KeyCache, VerificationKey
+from .state import DEADLINE, IssuerKeys
+
+_AT_ONCE = 16
+Keys = tuple[VerificationKey, ...]
+
+
+class Snapshot:
+    """Which keys fit a JOSE header, over all issuers, at one moment."""
+
+    __slots__ = ("_by_kid", "_kidless", "_sole")
+
+    def __init__(self, issuers: Iterable[IssuerKeys]) -> None:
+        by_kid: dict[tuple[str, str], Keys] = {}
+        kidless: defaultdict[str, list[VerificationKey]] = defaultdict(list)
+        sole: defaultdict[str, list[VerificationKey]] = defaultdict(list)
+        for issuer in issuers:
+            if issuer.current is None:
+                continue
+            for key in issuer.current.keys:
+                kidless[key.alg].append(key)
+                if key.kid is not None:
+                    by_kid[key.kid, key.alg] = (*by_kid.get((key.kid, key.alg), ()), key)
+                elif issuer.current.count == 1:
+                    sole[key.alg].append(key)
+        self._by_kid = by_kid
+        self._kidless = {alg: tuple(keys) for alg, keys in kidless.items()}
+        self._sole = {alg: tuple(keys) for alg, keys in sole.items()}
+
+    def find(self, kid: str | None, alg: str) -> Keys:
+        """The keys for a header: those of that kid, and an issuer's only key if it has none; without kid all that fit."""
+        if kid is None:
+            return self._kidless.get(alg, ())
+        named = self._by_kid.get((kid, alg), ())
+        return named + self._sole.get(alg, ()) if self._sole else named
+
+
+class KeyStore:
+    """``snapshot`` is replaced by one assignment; whoever holds an older one sees it whole."""
+
+    def __init__(self, issuers: Mapping[str, IssuerKeys]) -> None:
+        self.issuers = issuers
+        self.cache = KeyCache()
+        self._lock = threading.Lock()
+        for issuer in issuers.values():
+            issuer.on_change = self._changed
+            if issuer.current is not None:
+                self.cache.replace(issuer.issuer, issuer.current)
+        self.snapshot = Snapshot(issuers.values())
+        _stores.add(self)
+
+    def _changed(self, issuer: IssuerKeys) -> None:
+        with self._lock:
+            if issuer.current is not None:
+                self.cache.replace(issuer.issuer, issuer.current)
+            self.snapshot = Snapshot(self.issuers.values())
+
+    def prefetch(self, now: float) -> None:
+        """Fetch what is missing, a few issuers at a time, and wait for it; failures are logged, not raised."""
+        missing = [issuer for issuer in self.issuers.values() if issuer.current is None]
+        for start in range(0, len(missing), _AT_ONCE):
+            flights = [issuer.begin(now) for issuer in missing[start : start + _AT_ONCE]]
+            wait([flight for flight in flights if flight is not None], DEADLINE + 1.0)
+
+    def health(self, now: float) -> dict[str, Any]:
+        return {name: issuer.health(now) for name, issuer in self.issuers.items()}
+
+    def after_fork(self) -> None:
+        self._lock = threading.Lock()
+        for issuer in self.issuers.values():
+            issuer.after_fork()
+
+
+_stores: WeakSet[KeyStore] = WeakSet()
+
+
+def _after_fork() -> None:
+    for store in list(_stores):
+        store.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

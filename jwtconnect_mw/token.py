@@ -1,0 +1,148 @@
+"""The verified token as a value, shared between requests and therefore read-only all the way down."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+
+class Claims(dict[str, Any]):
+    """A dict that refuses to be changed. Lists inside are tuples, objects inside are Claims; json.dumps takes it."""
+
+    __slots__ = ()
+
+    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
+        raise TypeError("the claims of a verified token are read-only; token.to_dict() gives a copy")
+
+    __setitem__ = __delitem__ = __ior__ = _refuse  # type: ignore[assignment]  # refuses whatever it is given
+    clear = pop = popitem = setdefault = update = _refuse  # type: ignore[assignment]  # as above
+
+    def __copy__(self) -> Claims:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Claims:
+        return self
+
+    def __reduce__(self) -> tuple[type[Claims], tuple[dict[str, Any]]]:
+        return Claims, (dict(self),)
+
+
+def _freeze(value: Any) -> Any:
+    kind = type(value)
+    if kind is dict:
+        return Claims({name: _freeze(member) for name, member in value.items()})
+    if kind is list:
+        return tuple([_freeze(member) for member in value])
+    return value
+
+
+def _thaw(value: Any) -> Any:
+    if isinstance(value, Claims):
+        return {name: _thaw(member) for name, member in value.items()}
+    if isinstance(value, tuple):
+        return [_thaw(member) for member in value]
+    return value
+
+
+def read_only(claims: Mapping[str, Any]) -> Claims:
+    """The claims as they are handed to applications. Takes what a JSON parser makes."""
+    frozen = Claims(claims)
+    for name, value in claims.items():
+        kind = type(value)
+        if kind is dict or kind is list:
+            dict.__setitem__(frozen, name, _freeze(value))
+    return frozen
+
+
+class AccessToken:
+    """A verified access token: its claims, and what frameworks ask of a user and of its permissions.
+
+    Starlette's ``request.user`` and ``request.auth`` are this value; ``repr`` shows no claim.
+    """
+
+    __slots__ = ("claims", "issuer", "not_after", "not_before", "scopes")
+
+    claims: Claims
+    issuer: str
+    scopes: frozenset[str]
+    not_before: float
+    not_after: float
+
+    def __init__(
+        self, claims: Claims, issuer: str, scopes: frozenset[str], not_before: float, not_after: float
+    ) -> None:
+        """Made by a verifier. ``not_before`` and ``not_after`` (seconds since the epoch) have the leeway in them."""
+        put = object.__setattr__
+        put(self, "claims", claims)
+        put(self, "issuer", issuer)
+        put(self, "scopes", scopes)
+        put(self, "not_before", not_before)
+        put(self, "not_after", not_after)
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError("an AccessToken is read-only")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError("an AccessToken is read-only")
+
+    def __repr__(self) -> str:
+        return "<AccessToken>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return AccessToken, (self.claims, self.issuer, self.scopes, self.not_before, self.not_after)
+
+    @property
+    def subject(self) -> str | None:
+        """The ``sub`` claim (RFC 7519 section 4.1.2)."""
+        return self.claims.get("sub")
+
+    @property
+    def client_id(self) -> str | None:
+        """The ``client_id`` claim (RFC 8693 section 4.3)."""
+        return self.claims.get("client_id")
+
+    @property
+    def token_id(self) -> str | None:
+        """The ``jti`` claim (RFC 7519 section 4.1.7)."""
+        return self.claims.get("jti")
+
+    @property
+    def expires_at(self) -> float:
+        """The ``exp`` claim, in seconds since the epoch."""
+        expires: float = self.claims["exp"]
+        return expires
+
+    @property
+    def is_authenticated(self) -> bool:
+        return True
+
+    @property
+    def identity(self) -> str:
+        """The subject, or the empty string."""
+        return self.claims.get("sub", "")  # type: ignore[no-any-return]  # the verifier lets only a string through
+
+    display_name = identity
+
+    def has_scopes(self, *scopes: str) -> bool:
+        """Whether every one of ``scopes`` was granted."""
+        return self.scopes.issuperset(scopes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """A fresh, mutable copy of the claims, with lists as lists."""
+        copied: dict[str, Any] = _thaw(self.claims)
+        return copied
+
+
+class Anonymous:
+    """Who is there when no token is: ``scope["user"]`` and ``scope["auth"]`` without credentials."""
+
+    __slots__ = ()
+    scopes: frozenset[str] = frozenset()
+    is_authenticated = False
+    identity = display_name = ""
+
+    def __repr__(self) -> str:
+        return "<Anonymous>"
+
+
+ANONYMOUS = Anonymous()

@@ -1,0 +1,283 @@
+"""Token text to AccessToken: header, key, signature, then the payload (RFC 7515 section 5.2, RFC 8725 section 3)."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from cachetools import LRUCache
+
+from ._http import MAX_TOKEN
+from ._jose import VerificationKey
+from ._strict import b64url_decode, json_object
+from .cache import GenerationCache
+from .claims import check_claims, scopes_of
+from .errors import (
+    AlgorithmNotAllowed,
+    AuthError,
+    BadSignature,
+    Expired,
+    InvalidToken,
+    MalformedToken,
+    RevocationUnavailable,
+    Revoked,
+    TokenTooLarge,
+    UnacceptableHeader,
+    UnknownKey,
+    UntrustedIssuer,
+    UnusableKey,
+    WrongTokenType,
+)
+from .keys.state import Flight, IssuerKeys
+from .keys.store import KeyStore, Snapshot
+from .policy import TrustedIssuer
+from .revocation import RevocationList
+from .token import AccessToken, read_only
+
+_MOST_TRIED = 3
+_MOST_UNVERIFIED_PAYLOAD = 4096 * 4 // 3 + 1
+_MOST_SIGNATURE = 16_384 // 8 * 4 // 3 + 1  # of the largest RSA key that is loaded
+_MOST_CACHED_TOKEN = 4096
+_HEADERS = 1024
+_REMEMBERED_HEADER = 512
+# What an entry takes beside its text, as measured: fixed, and for each mark of its JSON.
+_ENTRY_BYTES, _MARK_BYTES = 1024, 96
+_CACHE_BYTES = 15_000_000
+
+_ACCESS_TYPES = frozenset({"at+jwt", "application/at+jwt"})
+_log = logging.getLogger("jwtconnect_mw")
+
+
+class Header(NamedTuple):
+    """What a JOSE header says that matters here."""
+
+    alg: str
+    kid: str | None
+    is_access_token: bool  # by an at+jwt type, which RFC 9068 demands
+
+
+class KeysWanted(Exception):  # noqa: N818  # a turn of the flow, not an error
+    """The verdict hangs on a fetch: wait for ``flight``, call ``keys.leave()``, verify once more with ``waited``."""
+
+    def __init__(self, keys: IssuerKeys, flight: Flight) -> None:
+        super().__init__()
+        self.keys = keys
+        self.flight = flight
+
+
+class _Entry:
+    __slots__ = ("key", "keys", "snapshot", "token")
+
+    def __init__(self, token: AccessToken, key: VerificationKey, keys: IssuerKeys, snapshot: Snapshot) -> None:
+        self.token, self.key, self.keys, self.snapshot = token, key, keys, snapshot
+
+
+class TokenVerifier:
+    """Verifies tokens of the trusted issuers. Never blocks and does no I/O: where a fetch is needed it says so."""
+
+    def __init__(
+        self,
+        policies: Iterable[TrustedIssuer],
+        store: KeyStore,
+        revocations: RevocationList | None,
+        cache_size: int,
+    ) -> None:
+        self._policies: Mapping[str, TrustedIssuer] = {policy.issuer: policy for policy in policies}
+        self._algorithms = frozenset().union(*(policy.accepted_algorithms for policy in self._policies.values()))
+        self._store = store
+        self._revocations = revocations
+        self._tokens: GenerationCache[_Entry] = GenerationCache(cache_size, _CACHE_BYTES)
+        self._headers: LRUCache[bytes, Header] = LRUCache(_HEADERS)
+        self._headers_lock = threading.Lock()
+        self._reported_irrevocable = False
+
+    def cached(self, text: str, now: float) -> AccessToken | None:
+        """The token, if it was verified before and its key is still current. Raises InvalidToken as at first."""
+        entry = self._tokens.get(text)
+        if entry is None:
+            return None
+        keys = entry.keys
+        snapshot = self._store.snapshot
+        if entry.snapshot is not snapshot:
+            if entry.key not in snapshot.find(entry.key.kid, entry.key.alg):
+                self._tokens.drop(text)
+                return None
+            entry.snapshot = snapshot
+        if not keys.good_from <= now < keys.refresh_at and not keys.tend(now):
+            return None
+        token = entry.token
+        if not token.not_before <= now < token.not_after:
+            if now >= token.not_after:
+                self._tokens.drop(text)
+                raise Expired
+            return None  # the clock was set back: the whole of the rules says why
+        if self._revocations is not None:
+            self._refuse_revoked(token, now)
+        return token
+
+    def verify(self, text: str, now: float, *, waited: bool = False) -> AccessToken:
+        """Verify the text of a token (ASCII) at ``now``, in seconds since the epoch.
+
+        Raises AuthError, or KeysWanted (not if ``waited``).
+        """
+        octets = text.encode("ascii")
+        if len(octets) > MAX_TOKEN:
+            raise TokenTooLarge
+        segments = octets.split(b".", 3)
+        if len(segments) != 3 or not segments[0] or not segments[1]:
+            raise MalformedToken
+        header_segment, payload_segment, signature_segment = segments
+        header = self._headers.get(header_segment) if len(header_segment) <= _REMEMBERED_HEADER else None
+        known = header is not None
+        if header is None:
+            header = parse_header(header_segment)
+        snapshot = self._store.snapshot
+        key = self._verified_by(header, snapshot, octets, payload_segment, signature_segment, now, waited)
+        if not known:
+            self._remember(header_segment, header)
+        policy = self._policies[key.issuer]
+        if policy.profile == "rfc9068" and not header.is_access_token:
+            raise WrongTokenType
+        try:
+            payload = b64url_decode(payload_segment)
+            claims = json_object(payload, verified=True)
+        except ValueError:
+            raise MalformedToken from None
+        not_before, not_after = check_claims(claims, policy, now)
+        frozen = read_only(claims)
+        token = AccessToken(frozen, policy.issuer, scopes_of(frozen, policy), not_before, not_after)
+        if self._revocations is not None:
+            self._refuse_revoked(token, now)
+        if len(text) <= _MOST_CACHED_TOKEN:
+            marks = payload.count(b",") + payload.count(b"{") + payload.count(b"[")
+            weight = _ENTRY_BYTES + len(text) + len(payload) + _MARK_BYTES * marks
+            entry = _Entry(token, key, self._store.issuers[key.issuer], snapshot)
+            self._tokens.put(text, entry, weight)
+        return token
+
+    def _verified_by(
+        self,
+        header: Header,
+        snapshot: Snapshot,
+        octets: bytes,
+        payload_segment: bytes,
+        signature_segment: bytes,
+        now: float,
+        waited: bool,
+    ) -> VerificationKey:
+        """The key whose signature this is."""
+        keys = snapshot.find(header.kid, header.alg)
+        if len(keys) > _MOST_TRIED:
+            keys = self._narrowed(keys, payload_segment)
+        if len(signature_segment) > _MOST_SIGNATURE:
+            raise BadSignature
+        try:
+            signature = b64url_decode(signature_segment)
+        except ValueError:
+            raise MalformedToken from None
+        signing_input = octets[: -len(signature_segment) - 1] if signature_segment else octets[:-1]
+        usable = False
+        for key in keys:
+            state = self._store.issuers[key.issuer]
+            if state.good_from <= now < state.refresh_at or state.tend(now):
+                usable = True
+                if key.verifies(signing_input, signature):
+                    return key
+        if usable and header.kid is not None:
+            raise BadSignature
+        raise self._refusal_without_key(header, payload_segment, now, waited, BadSignature if usable else None)
+
+    def _narrowed(self, keys: tuple[VerificationKey, ...], payload_segment: bytes) -> tuple[VerificationKey, ...]:
+        """More keys fit than may be tried: the unverified issuer picks whose to try. It proves nothing by that."""
+        issuer = self._unverified(payload_segment, len(payload_segment)).get("iss")
+        return tuple([key for key in keys if key.issuer == issuer][:_MOST_TRIED])
+
+    def _unverified(self, payload_segment: bytes, most: int) -> dict[str, Any]:
+        if len(payload_segment) > most:
+            raise UnknownKey
+        try:
+            return json_object(b64url_decode(payload_segment), verified=False)
+        except ValueError:
+            raise MalformedToken from None
+
+    def _refusal_without_key(
+        self, header: Header, payload_segment: bytes, now: float, waited: bool, otherwise: type[InvalidToken] | None
+    ) -> AuthError:
+        """Why a token is refused for which no key is at hand. What it claims is read only in order to refuse it.
+
+        Raises KeysWanted where a fetch may bring the key.
+        """
+        if header.alg not in self._algorithms:
+            return AlgorithmNotAllowed()
+        claims = self._unverified(payload_segment, _MOST_UNVERIFIED_PAYLOAD)
+        issuer = claims.get("iss")
+        policy = self._policies.get(issuer) if type(issuer) is str else None
+        if policy is None:
+            return UntrustedIssuer()
+        check_claims(claims, policy, now)
+        if header.alg not in policy.accepted_algorithms:
+            return AlgorithmNotAllowed()
+        if policy.profile == "rfc9068" and not header.is_access_token:
+            return WrongTokenType()
+        keys = self._store.issuers[policy.issuer]
+        current = keys.current
+        if header.kid is not None and current is not None and header.kid in current.kids and keys.tend(now):
+            return UnusableKey()
+        if not waited:
+            try:
+                raise KeysWanted(keys, keys.seek(header.kid, now))
+            except UnknownKey as error:
+                return otherwise() if otherwise else error
+        keys.remember_unknown(header.kid, now)
+        verdict = keys.verdict(now)
+        return otherwise() if otherwise and isinstance(verdict, UnknownKey) else verdict
+
+    def _remember(self, header_segment: bytes, header: Header) -> None:
+        if len(header_segment) <= _REMEMBERED_HEADER:
+            with self._headers_lock:
+                self._headers[header_segment] = header
+
+    def _refuse_revoked(self, token: AccessToken, now: float) -> None:
+        claims = token.claims
+        token_id, session, subject = claims.get("jti"), claims.get("sid"), claims.get("sub")
+        session = session if type(session) is str else None
+        if token_id is None and session is None and subject is None and not self._reported_irrevocable:
+            self._reported_irrevocable = True
+            _log.warning("tokens of %r have no jti, sid or sub: they cannot be revoked", token.issuer)
+        started = claims.get("auth_time", claims.get("iat"))
+        started = started if type(started) is int or type(started) is float else None
+        try:
+            revoked = self._revocations.is_revoked(  # type: ignore[union-attr]  # asked only where there is a list
+                token.issuer, token_id, session, subject, started, now
+            )
+        except Exception:
+            raise RevocationUnavailable(1) from None
+        if revoked is not False:
+            raise Revoked
+
+
+def parse_header(segment: bytes) -> Header:
+    """Read a JOSE header and refuse what no access token may carry, before any key is looked for (RFC 7515 4.1)."""
+    try:
+        header = json_object(b64url_decode(segment), verified=False)
+    except ValueError:
+        raise MalformedToken from None
+    alg, kid = header.get("alg"), header.get("kid")
+    if type(alg) is not str:
+        raise MalformedToken
+    if "crit" in header or "b64" in header or "enc" in header:
+        raise UnacceptableHeader
+    if "kid" in header and type(kid) is not str:
+        raise UnacceptableHeader
+    kind: object = "jwt"
+    if "typ" in header:
+        kind = header["typ"].lower() if type(header["typ"]) is str else None
+    if kind != "jwt" and kind not in _ACCESS_TYPES:
+        raise WrongTokenType
+    if "cty" in header:
+        content = header["cty"]
+        if type(content) is not str or content.lower() in ("jwt", "application/jwt"):
+            raise UnacceptableHeader
+    return Header(alg, kid, kind != "jwt")
