@@ -20,10 +20,10 @@ MAX_TOKEN = 16_384
 """Greatest length of a token, in characters."""
 MAX_HEADER_VALUE = MAX_TOKEN + 64
 
-# RFC 6750 section 2.1; RFC 9110 section 11.4 lets one or more SP stand between scheme and credentials.
-_BEARER = re.compile(r"bearer +([A-Za-z0-9\-._~+/]+=*)", re.IGNORECASE | re.ASCII)
+_B64TOKEN = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/"
 # A server may fold two header lines into one with a comma: Bearer at either place is a second credential.
-_BEARER_SOMEWHERE = re.compile(r"(?:^|,)[ \t]*bearer(?![A-Za-z0-9!#$%&'*+\-.^_`|~])", re.IGNORECASE | re.ASCII)
+_BEARER_SOMEWHERE = re.compile(r"(?:^|,)[ \t]*bearer(?![a-z0-9!#$%&'*+\-.^_`|~])", re.ASCII)
+_MOST_COMMAS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +57,18 @@ def bearer_token(value: str) -> str | None:
     if len(value) > MAX_HEADER_VALUE:
         raise CredentialsTooLarge
     value = value.strip(" ")
-    match = _BEARER.fullmatch(value)
-    if match is not None:
-        return match[1]
-    if not value.isascii() or not value.isprintable() or _BEARER_SOMEWHERE.search(value):
+    scheme, _, rest = value.partition(" ")
+    # RFC 9110 section 11.4 lets one or more SP stand between scheme and credentials.
+    if scheme == "Bearer" or scheme.lower() == "bearer":
+        token = rest.lstrip(" ")
+        text = token.rstrip("=")
+        if text and text.isascii() and not text.encode().translate(None, _B64TOKEN):
+            return token
+        raise MalformedCredentials
+    if not value.isascii() or not value.isprintable():
+        raise MalformedCredentials
+    lowered = value.lower()
+    if "bearer" in lowered and (lowered.count(",") > _MOST_COMMAS or _BEARER_SOMEWHERE.search(lowered)):
         raise MalformedCredentials
     return None
 

@@ -8,7 +8,10 @@ from __future__ import annotations
 import json
 import re
 from binascii import a2b_base64
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+D = TypeVar("D", bound="dict[str, Any]")
 
 MAX_DEPTH = 64
 MAX_DIGITS = 4_300
@@ -23,7 +26,7 @@ _TO_STANDARD = bytes(
 )
 _PADDING = (b"", None, b"==", b"=")
 # The last character carries 4 (or 2) unused bits, which must be zero; else one signature has several spellings.
-_CANONICAL_END = (None, b"", b"AQgw", b"AEIMQUYcgkosw048")
+_CANONICAL_END = (b"", b"", b"AQgw", b"AEIMQUYcgkosw048")
 _NOT_MARKS = bytes(set(range(256)) - set(b"{[,:\\"))
 # An unterminated string reaches to the end: nothing is scanned twice, so the work is linear.
 _STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
@@ -34,12 +37,18 @@ class _Malformed(ValueError):
     """Not what it should be. Carries nothing of the input."""
 
 
+def is_b64url(text: bytes) -> bool:
+    """Whether ``text`` is the canonical spelling of some octets."""
+    rest = len(text) & 3
+    return rest != 1 and not (rest and text[-1] not in _CANONICAL_END[rest]) and not text.translate(None, _ALPHABET)
+
+
 def b64url_decode(text: bytes) -> bytes:
     """Decode base64url without padding; only the one canonical spelling passes."""
     length = len(text)
     rest = length & 3
     padding = _PADDING[rest]
-    if padding is None or (rest and text[-1] not in _CANONICAL_END[rest]):  # type: ignore[operator]  # rest is 2 or 3
+    if padding is None or (rest and text[-1] not in _CANONICAL_END[rest]):
         raise _Malformed
     octets = a2b_base64(text.translate(_TO_STANDARD) + padding)  # binascii.Error is a ValueError
     if len(octets) != length * 3 // 4:
@@ -58,24 +67,56 @@ def _finite(text: str) -> float:
     return number
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise _Malformed
-    return members
-
-
 def _short_integer(text: str) -> int:
     if len(text) > MAX_DIGITS + text.startswith("-"):
         raise _Malformed
     return int(text)
 
 
-_decoder = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_unique)
-# The interpreter's own limit on digits can be moved, so ours is checked where a text is long enough to break it.
-_long_text_decoder = json.JSONDecoder(
-    parse_constant=_refuse_constant, parse_float=_finite, parse_int=_short_integer, object_pairs_hook=_unique
-)
+class JsonReader(Generic[D]):
+    """Reads JSON objects into ``kind``, a dict class: UTF-8, no duplicate members, no NaN or infinity, no lone
+    surrogate, at most 64 levels, integers of at most 4,300 digits.
+    """
+
+    def __init__(self, kind: type[D]) -> None:
+        def unique(pairs: list[tuple[str, Any]]) -> D:
+            members = kind(pairs)
+            if len(members) != len(pairs):
+                raise _Malformed
+            return members
+
+        self._kind = kind
+        self._decode = _decoder(unique, int).raw_decode
+        # The interpreter's own limit on digits can be moved, so ours is checked where a text is long enough to break it.
+        self._decode_long = _decoder(unique, _short_integer).raw_decode
+
+    def read(self, octets: bytes) -> D:
+        """Parse a text that a signature covers, or that came from where we asked."""
+        text = octets.decode("utf-8").strip(" \t\n\r")
+        # Decided here, because the interpreters differ in the depth at which their parsers give up.
+        if octets.count(b"{") + octets.count(b"[") > MAX_DEPTH:
+            _refuse_depth(text)
+        try:
+            value, end = (self._decode if len(text) <= MAX_DIGITS else self._decode_long)(text)
+        except RecursionError:
+            raise _Malformed from None
+        if type(value) is not self._kind or end != len(text):
+            raise _Malformed
+        if b"\\" in octets and "\\u" in text:
+            json.dumps(value, ensure_ascii=False).encode()  # UnicodeEncodeError is a ValueError: a lone surrogate
+        return value
+
+    def read_unverified(self, octets: bytes) -> D:
+        """Parse a text that anyone may have sent: refused as well when it would be dear to parse."""
+        if octets.count(b"{") > MAX_UNVERIFIED_OBJECTS or len(octets.translate(None, _NOT_MARKS)) > MAX_UNVERIFIED_MARKS:
+            raise _Malformed
+        return self.read(octets)
+
+
+def _decoder(hook: Callable[[list[tuple[str, Any]]], Any], integer: Callable[[str], int]) -> json.JSONDecoder:
+    return json.JSONDecoder(
+        parse_constant=_refuse_constant, parse_float=_finite, parse_int=integer, object_pairs_hook=hook
+    )
 
 
 def _refuse_depth(text: str) -> None:
@@ -86,24 +127,5 @@ def _refuse_depth(text: str) -> None:
             raise _Malformed
 
 
-def json_object(octets: bytes, *, verified: bool) -> dict[str, Any]:
-    """Parse a JSON object: UTF-8, no duplicate members, no NaN or infinity, no lone surrogate, at most 64 levels.
-
-    ``verified`` says that a signature already covers it; an unverified text is refused when it would be dear to parse.
-    """
-    objects = octets.count(b"{")
-    if not verified and (objects > MAX_UNVERIFIED_OBJECTS or len(octets.translate(None, _NOT_MARKS)) > MAX_UNVERIFIED_MARKS):
-        raise _Malformed
-    text = octets.decode("utf-8").strip(" \t\n\r")
-    # Decided here, because the interpreters differ in the depth at which their parsers give up.
-    if objects + octets.count(b"[") > MAX_DEPTH:
-        _refuse_depth(text)
-    try:
-        value, end = (_decoder if len(text) <= MAX_DIGITS else _long_text_decoder).raw_decode(text)
-    except RecursionError:
-        raise _Malformed from None
-    if type(value) is not dict or end != len(text):
-        raise _Malformed
-    if b"\\" in octets and "\\u" in text:
-        json.dumps(value, ensure_ascii=False).encode()  # UnicodeEncodeError is a ValueError: a lone surrogate
-    return value
+json_object: JsonReader[dict[str, Any]] = JsonReader(dict)
+"""The reader for plain dicts."""

@@ -10,6 +10,7 @@ from ._http import Response, is_preflight, single_authorization
 from .auth import BearerAuth
 from .errors import AuthError
 from .token import ANONYMOUS
+from .verifier import KeysWanted
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
@@ -47,18 +48,20 @@ class BearerMiddleware:
             except Exception:  # start-up goes on: the first request that needs keys asks again
                 _log.exception("the prefetch of keys failed")
             return await self.app(scope, receive, send)
+        auth = self.auth
         method = scope.get("method")
-        path = _path(scope)
+        path = _path(scope) if auth.has_public else None
         try:
             headers = scope["headers"]
-            token = await self.auth.aauthenticate(
-                single_authorization(headers),
-                method=method,
-                path=path,
-                preflight=method == "OPTIONS" and is_preflight("OPTIONS", headers),
-            )
+            authorization = single_authorization(headers)
+            try:
+                token = auth.decide(
+                    authorization, method, path, method == "OPTIONS" and is_preflight("OPTIONS", headers)
+                )
+            except KeysWanted as want:  # the one await on the way in, where keys must be fetched first
+                token = await auth.after(want, authorization, method, path)
         except AuthError as error:
-            return await _refuse(self.auth.refuse(error, method=method, path=path), scope, receive, send)
+            return await _refuse(auth.refuse(error, method=method, path=_path(scope)), scope, receive, send)
         inner = dict(scope)
         inner[TOKEN] = token
         if token is None:

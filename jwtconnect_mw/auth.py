@@ -73,6 +73,7 @@ class BearerAuth:
         self._required = frozenset(checked_scopes("required_scopes", required_scopes))
         self._insufficient = InsufficientScope, " ".join(dict.fromkeys(required_scopes))
         self._rules = Rules(public)
+        self.has_public = bool(public)
         self._optional, self._preflight = optional, preflight
         self._realm, self._resource_metadata = realm, resource_metadata
         self._on_refused = on_refused
@@ -100,14 +101,14 @@ class BearerAuth:
         without it, the method alone decides. Raises AuthError.
         """
         try:
-            return self._decide(authorization, method, path, preflight)
+            return self.decide(authorization, method, path, preflight)
         except KeysWanted as wanted:
             want = wanted
         try:
             wait([want.flight], MAX_WAIT)
         finally:
             want.keys.leave()
-        return self._decide(authorization, method, path, preflight, waited=True)
+        return self.decide(authorization, method, path, False, waited=True)
 
     async def aauthenticate(
         self,
@@ -119,14 +120,19 @@ class BearerAuth:
     ) -> AccessToken | None:
         """As ``authenticate``, on an asyncio loop, which it never blocks."""
         try:
-            return self._decide(authorization, method, path, preflight)
+            return self.decide(authorization, method, path, preflight)
         except KeysWanted as wanted:
-            want = wanted
+            return await self.after(wanted, authorization, method, path)
+
+    async def after(
+        self, want: KeysWanted, authorization: str | None, method: str | None, path: str | None
+    ) -> AccessToken | None:
+        """Wait for the keys that ``decide`` wants, then decide. Raises AuthError."""
         try:
             await asyncio.wait([asyncio.wrap_future(want.flight)], timeout=MAX_WAIT)
         finally:
             want.keys.leave()
-        return self._decide(authorization, method, path, preflight, waited=True)
+        return self.decide(authorization, method, path, False, waited=True)
 
     def refuse(self, error: AuthError, *, method: str | None = None, path: str | None = None) -> Response:
         """The answer to a refused request; tells ``on_refused``."""
@@ -151,16 +157,16 @@ class BearerAuth:
         """For each issuer: state (fresh, stale, missing), age in seconds, last_success, last_attempt, keys."""
         return self._store.health(self._clock())
 
-    def _decide(
+    def decide(
         self,
         authorization: str | None,
         method: str | None,
         path: str | None,
         preflight: bool | None,
-        *,
         waited: bool = False,
     ) -> AccessToken | None:
-        if self._rules.is_public(path):
+        """The verdict without waiting, for adapters. Raises AuthError, or KeysWanted (not if ``waited``)."""
+        if self.has_public and self._rules.is_public(path):
             return None
         if not authorization:
             if self._optional != "no" or (self._preflight and (method == "OPTIONS" if preflight is None else preflight)):
@@ -174,7 +180,7 @@ class BearerAuth:
             if token is None:
                 text = bearer_token(authorization)
                 if text is None:
-                    return self._decide(None, method, path, preflight)
+                    return self.decide(None, method, path, preflight)
                 token = self._verifier.verify(text, now, waited=waited)
         except InvalidToken:
             if self._optional == "invalid":

@@ -128,7 +128,8 @@ def scopes_of(claims: Claims, policy: TrustedIssuer) -> frozenset[str]:
 
 def _scopes(value: object) -> frozenset[str]:
     if type(value) is str:
-        return frozenset(value.split(" ")) - {""} if value else frozenset()
+        scopes = frozenset(value.split(" "))
+        return scopes - {""} if "" in scopes else scopes
     if isinstance(value, tuple) and all(type(scope) is str for scope in value):
         return frozenset(value)
     raise MalformedClaim

@@ -113,11 +113,10 @@ class HttpFetch:
         until = time.monotonic() + min(timeout, self._deadline)
         try:
             parts = urlsplit(url)
-            connection, target, proxy_headers = self._connect(parts, until)
-            try:
-                return self._exchange(connection, target, {**headers, **proxy_headers, "Host": parts.netloc})
-            finally:
-                connection.close()
+            sock, target, proxy_headers = self._connect(parts, until)
+            with sock:
+                wanted = {**headers, **proxy_headers, "Host": parts.netloc}
+                return self._exchange(_Deadlined(sock, until), target, wanted)
         except FetchError:
             raise
         except TimeoutError:
@@ -127,7 +126,9 @@ class HttpFetch:
         except (OSError, ValueError, http.client.HTTPException):
             raise FetchError("no usable answer") from None
 
-    def _exchange(self, connection: http.client.HTTPConnection, target: str, headers: Mapping[str, str]) -> Fetched:
+    def _exchange(self, sock: _Deadlined, target: str, headers: Mapping[str, str]) -> Fetched:
+        connection = http.client.HTTPConnection("")
+        connection.sock = sock
         wanted = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "jwtconnect-mw"}
         connection.request("GET", target, headers={**wanted, **headers, "Connection": "close"})
         answer = connection.getresponse()
@@ -142,28 +143,24 @@ class HttpFetch:
             raise FetchError("cut short")
         return Fetched(answer.status, {name.lower(): value for name, value in answer.headers.items()}, body)
 
-    def _connect(self, parts: SplitResult, until: float) -> tuple[http.client.HTTPConnection, str, dict[str, str]]:
-        """An open connection, the request target, and the headers for a proxy on the way."""
+    def _connect(self, parts: SplitResult, until: float) -> tuple[socket.socket, str, dict[str, str]]:
+        """An open socket, the request target, and the headers for a proxy on the way."""
         host = parts.hostname or ""
         tls = parts.scheme == "https"
         port = parts.port or (443 if tls else 80)
         proxy = self._proxy(parts)
-        connection = http.client.HTTPConnection(host, port)
-        if proxy is None:
-            plain = _open(host, port, until)
-        else:
-            plain = _open(proxy.hostname or "", proxy.port or 80, until)
-            if tls:
-                _tunnel(plain, host, port, _proxy_headers(proxy), until)
+        sock = _open(host, port, until) if proxy is None else _open(proxy.hostname or "", proxy.port or 80, until)
         try:
-            sock = self._tls.wrap_socket(_timed(plain, until), server_hostname=host) if tls else plain
+            if tls and proxy is not None:
+                _tunnel(sock, host, port, _proxy_headers(proxy), until)
+            if tls:
+                sock = self._tls.wrap_socket(_timed(sock, until), server_hostname=host)
         except BaseException:
-            plain.close()
+            sock.close()
             raise
-        connection.sock = _Deadlined(sock, until)
         if proxy is not None and not tls:
-            return connection, parts.geturl(), _proxy_headers(proxy)
-        return connection, (parts.path or "/") + (f"?{parts.query}" if parts.query else ""), {}
+            return sock, parts.geturl(), _proxy_headers(proxy)
+        return sock, (parts.path or "/") + (f"?{parts.query}" if parts.query else ""), {}
 
     def _proxy(self, parts: SplitResult) -> SplitResult | None:
         if not self._proxies or proxy_bypass(parts.netloc):
@@ -215,19 +212,15 @@ def _tunnel(sock: socket.socket, host: str, port: int, headers: Mapping[str, str
     """CONNECT (RFC 9110 section 9.3.6): read to the end of the header section, octet by octet, and no further."""
     target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}", *(f"{name}: {value}" for name, value in headers.items())]
-    try:
-        _timed(sock, until).sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
-        answer = b""
-        while not answer.endswith(b"\r\n\r\n"):
-            octet = _timed(sock, until).recv(1)
-            if not octet or len(answer) > 8192:
-                raise FetchError("the proxy refused")
-            answer += octet
-        if answer.split(b" ", 2)[1:2] != [b"200"]:
+    _timed(sock, until).sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
+    answer = b""
+    while not answer.endswith(b"\r\n\r\n"):
+        octet = _timed(sock, until).recv(1)
+        if not octet or len(answer) > 8192:
             raise FetchError("the proxy refused")
-    except BaseException:
-        sock.close()
-        raise
+        answer += octet
+    if answer.split(b" ", 2)[1:2] != [b"200"]:
+        raise FetchError("the proxy refused")
 
 
 class _Deadlined:
@@ -244,7 +237,7 @@ class _Deadlined:
         return BufferedReader(_Reader(self._sock, self._until))
 
     def close(self) -> None:
-        self._sock.close()
+        """http.client calls this before it has read the body; whoever opened the socket closes it."""
 
 
 class _Reader(RawIOBase):

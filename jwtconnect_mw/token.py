@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, NoReturn
 
 
@@ -28,12 +27,19 @@ class Claims(dict[str, Any]):
 
 
 def _freeze(value: Any) -> Any:
-    kind = type(value)
-    if kind is dict:
-        return Claims({name: _freeze(member) for name, member in value.items()})
-    if kind is list:
+    if type(value) is list:
         return tuple([_freeze(member) for member in value])
+    if type(value) is Claims:
+        freeze_lists(value)
     return value
+
+
+def freeze_lists(claims: Claims) -> None:
+    """Make tuples of the lists, at every level: the last change before claims are handed on."""
+    for name, value in claims.items():
+        kind = type(value)
+        if kind is list or kind is Claims:
+            dict.__setitem__(claims, name, _freeze(value))
 
 
 def _thaw(value: Any) -> Any:
@@ -44,40 +50,23 @@ def _thaw(value: Any) -> Any:
     return value
 
 
-def read_only(claims: Mapping[str, Any]) -> Claims:
-    """The claims as they are handed to applications. Takes what a JSON parser makes."""
-    frozen = Claims(claims)
-    for name, value in claims.items():
-        kind = type(value)
-        if kind is dict or kind is list:
-            dict.__setitem__(frozen, name, _freeze(value))
-    return frozen
-
-
 class AccessToken:
     """A verified access token: its claims, and what frameworks ask of a user and of its permissions.
 
     Starlette's ``request.user`` and ``request.auth`` are this value; ``repr`` shows no claim.
     """
 
-    __slots__ = ("claims", "issuer", "not_after", "not_before", "scopes")
+    __slots__ = ("claims", "issuer", "scopes")
 
     claims: Claims
     issuer: str
     scopes: frozenset[str]
-    not_before: float
-    not_after: float
 
-    def __init__(
-        self, claims: Claims, issuer: str, scopes: frozenset[str], not_before: float, not_after: float
-    ) -> None:
-        """Made by a verifier. ``not_before`` and ``not_after`` (seconds since the epoch) have the leeway in them."""
+    def __init__(self, claims: Claims, issuer: str, scopes: frozenset[str]) -> None:
         put = object.__setattr__
         put(self, "claims", claims)
         put(self, "issuer", issuer)
         put(self, "scopes", scopes)
-        put(self, "not_before", not_before)
-        put(self, "not_after", not_after)
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError("an AccessToken is read-only")
@@ -89,7 +78,7 @@ class AccessToken:
         return "<AccessToken>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return AccessToken, (self.claims, self.issuer, self.scopes, self.not_before, self.not_after)
+        return AccessToken, (self.claims, self.issuer, self.scopes)
 
     @property
     def subject(self) -> str | None:

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from cachetools import LRUCache
-
 from ._http import MAX_TOKEN
 from ._jose import VerificationKey
-from ._strict import b64url_decode, json_object
+from ._strict import JsonReader, b64url_decode, is_b64url, json_object
 from .cache import GenerationCache
 from .claims import check_claims, scopes_of
 from .errors import (
     AlgorithmNotAllowed,
     AuthError,
     BadSignature,
-    Expired,
     InvalidToken,
     MalformedToken,
     RevocationUnavailable,
@@ -34,7 +30,7 @@ from .keys.state import Flight, IssuerKeys
 from .keys.store import KeyStore, Snapshot
 from .policy import TrustedIssuer
 from .revocation import RevocationList
-from .token import AccessToken, read_only
+from .token import AccessToken, Claims, freeze_lists
 
 _MOST_TRIED = 3
 _MOST_UNVERIFIED_PAYLOAD = 4096 * 4 // 3 + 1
@@ -42,11 +38,12 @@ _MOST_SIGNATURE = 16_384 // 8 * 4 // 3 + 1  # of the largest RSA key that is loa
 _MOST_CACHED_TOKEN = 4096
 _HEADERS = 1024
 _REMEMBERED_HEADER = 512
-# What an entry takes beside its text, as measured: fixed, and for each mark of its JSON.
-_ENTRY_BYTES, _MARK_BYTES = 1024, 96
+# What an entry takes beside its text and payload, as measured: fixed, and for each member (each but one has a comma).
+_ENTRY_BYTES, _MEMBER_BYTES = 1024, 128
 _CACHE_BYTES = 15_000_000
 
 _ACCESS_TYPES = frozenset({"at+jwt", "application/at+jwt"})
+_claims = JsonReader(Claims)
 _log = logging.getLogger("jwtconnect_mw")
 
 
@@ -68,10 +65,18 @@ class KeysWanted(Exception):  # noqa: N818  # a turn of the flow, not an error
 
 
 class _Entry:
-    __slots__ = ("key", "keys", "snapshot", "token")
+    __slots__ = ("key", "keys", "not_after", "not_before", "snapshot", "token")
 
-    def __init__(self, token: AccessToken, key: VerificationKey, keys: IssuerKeys, snapshot: Snapshot) -> None:
+    def __init__(
+        self,
+        token: AccessToken,
+        key: VerificationKey,
+        keys: IssuerKeys,
+        snapshot: Snapshot,
+        span: tuple[float, float],
+    ) -> None:
         self.token, self.key, self.keys, self.snapshot = token, key, keys, snapshot
+        self.not_before, self.not_after = span
 
 
 class TokenVerifier:
@@ -88,9 +93,8 @@ class TokenVerifier:
         self._algorithms = frozenset().union(*(policy.accepted_algorithms for policy in self._policies.values()))
         self._store = store
         self._revocations = revocations
-        self._tokens: GenerationCache[_Entry] = GenerationCache(cache_size, _CACHE_BYTES)
-        self._headers: LRUCache[bytes, Header] = LRUCache(_HEADERS)
-        self._headers_lock = threading.Lock()
+        self._tokens: GenerationCache[str, _Entry] = GenerationCache(cache_size, _CACHE_BYTES)
+        self._headers: GenerationCache[bytes, Header] = GenerationCache(_HEADERS, _HEADERS * _REMEMBERED_HEADER)
         self._reported_irrevocable = False
 
     def cached(self, text: str, now: float) -> AccessToken | None:
@@ -107,12 +111,10 @@ class TokenVerifier:
             entry.snapshot = snapshot
         if not keys.good_from <= now < keys.refresh_at and not keys.tend(now):
             return None
+        if not entry.not_before <= now < entry.not_after:
+            self._tokens.drop(text)
+            return None  # the rules themselves say why
         token = entry.token
-        if not token.not_before <= now < token.not_after:
-            if now >= token.not_after:
-                self._tokens.drop(text)
-                raise Expired
-            return None  # the clock was set back: the whole of the rules says why
         if self._revocations is not None:
             self._refuse_revoked(token, now)
         return token
@@ -129,31 +131,31 @@ class TokenVerifier:
         if len(segments) != 3 or not segments[0] or not segments[1]:
             raise MalformedToken
         header_segment, payload_segment, signature_segment = segments
-        header = self._headers.get(header_segment) if len(header_segment) <= _REMEMBERED_HEADER else None
+        header = self._headers.get(header_segment)
         known = header is not None
         if header is None:
             header = parse_header(header_segment)
         snapshot = self._store.snapshot
         key = self._verified_by(header, snapshot, octets, payload_segment, signature_segment, now, waited)
-        if not known:
-            self._remember(header_segment, header)
+        if not known and len(header_segment) <= _REMEMBERED_HEADER:  # only now that a signature covers it
+            self._headers.put(header_segment, header, len(header_segment))
         policy = self._policies[key.issuer]
         if policy.profile == "rfc9068" and not header.is_access_token:
             raise WrongTokenType
         try:
             payload = b64url_decode(payload_segment)
-            claims = json_object(payload, verified=True)
+            claims = _claims.read(payload)
         except ValueError:
             raise MalformedToken from None
-        not_before, not_after = check_claims(claims, policy, now)
-        frozen = read_only(claims)
-        token = AccessToken(frozen, policy.issuer, scopes_of(frozen, policy), not_before, not_after)
+        span = check_claims(claims, policy, now)
+        if b"[" in payload:
+            freeze_lists(claims)
+        token = AccessToken(claims, policy.issuer, scopes_of(claims, policy))
         if self._revocations is not None:
             self._refuse_revoked(token, now)
         if len(text) <= _MOST_CACHED_TOKEN:
-            marks = payload.count(b",") + payload.count(b"{") + payload.count(b"[")
-            weight = _ENTRY_BYTES + len(text) + len(payload) + _MARK_BYTES * marks
-            entry = _Entry(token, key, self._store.issuers[key.issuer], snapshot)
+            weight = _ENTRY_BYTES + len(text) + len(payload) + _MEMBER_BYTES * payload.count(b",")
+            entry = _Entry(token, key, self._store.issuers[key.issuer], snapshot, span)
             self._tokens.put(text, entry, weight)
         return token
 
@@ -171,6 +173,10 @@ class TokenVerifier:
         keys = snapshot.find(header.kid, header.alg)
         if len(keys) > _MOST_TRIED:
             keys = self._narrowed(keys, payload_segment)
+        if not keys:
+            if not is_b64url(signature_segment):
+                raise MalformedToken
+            raise self._refusal_without_key(header, payload_segment, now, waited, None)
         if len(signature_segment) > _MOST_SIGNATURE:
             raise BadSignature
         try:
@@ -198,7 +204,7 @@ class TokenVerifier:
         if len(payload_segment) > most:
             raise UnknownKey
         try:
-            return json_object(b64url_decode(payload_segment), verified=False)
+            return json_object.read_unverified(b64url_decode(payload_segment))
         except ValueError:
             raise MalformedToken from None
 
@@ -216,11 +222,11 @@ class TokenVerifier:
         policy = self._policies.get(issuer) if type(issuer) is str else None
         if policy is None:
             return UntrustedIssuer()
-        check_claims(claims, policy, now)
         if header.alg not in policy.accepted_algorithms:
             return AlgorithmNotAllowed()
         if policy.profile == "rfc9068" and not header.is_access_token:
             return WrongTokenType()
+        check_claims(claims, policy, now)
         keys = self._store.issuers[policy.issuer]
         current = keys.current
         if header.kid is not None and current is not None and header.kid in current.kids and keys.tend(now):
@@ -233,11 +239,6 @@ class TokenVerifier:
         keys.remember_unknown(header.kid, now)
         verdict = keys.verdict(now)
         return otherwise() if otherwise and isinstance(verdict, UnknownKey) else verdict
-
-    def _remember(self, header_segment: bytes, header: Header) -> None:
-        if len(header_segment) <= _REMEMBERED_HEADER:
-            with self._headers_lock:
-                self._headers[header_segment] = header
 
     def _refuse_revoked(self, token: AccessToken, now: float) -> None:
         claims = token.claims
@@ -261,7 +262,7 @@ class TokenVerifier:
 def parse_header(segment: bytes) -> Header:
     """Read a JOSE header and refuse what no access token may carry, before any key is looked for (RFC 7515 4.1)."""
     try:
-        header = json_object(b64url_decode(segment), verified=False)
+        header = json_object.read_unverified(b64url_decode(segment))
     except ValueError:
         raise MalformedToken from None
     alg, kid = header.get("alg"), header.get("kid")

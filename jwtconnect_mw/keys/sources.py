@@ -84,7 +84,7 @@ class FileSource:
             raise SourceError("the file is too large")
         try:
             pem = content.lstrip().startswith(b"-----BEGIN")
-            jwks = {"keys": [jwk_from_pem(content)]} if pem else json_object(content, verified=True)
+            jwks = {"keys": [jwk_from_pem(content)]} if pem else json_object.read(content)
             return Loaded(usable(self._make(jwks, False)), SOFT_AGE)
         except UnusableKeyError as error:
             raise SourceError(str(error)) from None
@@ -140,7 +140,7 @@ def fetch_json(
     if len(answer.body) > MAX_BODY:
         raise SourceError("too large")
     try:
-        document = json_object(answer.body, verified=True)
+        document = json_object.read(answer.body)
     except ValueError:
         raise SourceError("not a JSON object") from None
     pairs = (("If-None-Match", "etag"), ("If-Modified-Since", "last-modified"))

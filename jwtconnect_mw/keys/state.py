@@ -73,8 +73,10 @@ class IssuerKeys:
 
         Raises UnknownKey or KeysUnavailable where no fetch is due, or too many wait already.
         """
+        if self._source.static:
+            raise UnknownKey
         with self._lock:
-            if self._flight is None and not (self.is_fresh(now) and self._is_known_unknown(kid, now)):
+            if self._may_begin(now) and not (self.is_fresh(now) and self._is_known_unknown(kid, now)):
                 self._begin(now)
             if self._flight is not None and self._waiting < MAX_WAITING:
                 self._waiting += 1
@@ -88,7 +90,7 @@ class IssuerKeys:
 
     def verdict(self, now: float) -> AuthError:
         """What an unknown key comes to now: 401 beside fresh keys, else 503 until the next attempt may be made."""
-        if self._source.static or self.is_fresh(now):
+        if self.is_fresh(now):
             return UnknownKey()
         if self._flight is not None or self.last_attempt is None:
             return KeysUnavailable(round(MAX_WAIT))
@@ -126,10 +128,13 @@ class IssuerKeys:
         since = self._unknown.get(_mark(kid))
         return since is not None and 0 <= now - since < COOLDOWN
 
-    def _begin(self, now: float) -> None:
+    def _may_begin(self, now: float) -> bool:
         """The cooldown counts from attempts, so that neither failure nor success can be made to cost more fetches."""
         recently = self.last_attempt is not None and 0 <= now - self.last_attempt < COOLDOWN
-        if self._source.static or self._flight is not None or recently:
+        return not (recently or self._source.static or self._flight is not None)
+
+    def _begin(self, now: float) -> None:
+        if not self._may_begin(now):
             return
         self.last_attempt = now
         self._flight = flight = Future()
