@@ -89,7 +89,7 @@ class TrustedIssuer:
         if isinstance(leeway, bool) or not isinstance(leeway, (int, float)) or not 0 <= leeway <= MOST_LEEWAY:
             raise ConfigurationError("leeway", f"a number of seconds from 0 to {MOST_LEEWAY} is needed")
         put("leeway", leeway)
-        if profile not in REQUIRED:
+        if not isinstance(profile, str) or profile not in REQUIRED:
             raise ConfigurationError("profile", 'either "default" or "rfc9068"')
         put("profile", profile)
         needed = REQUIRED[profile] | frozenset(_texts("required_claims", required_claims))
@@ -180,10 +180,10 @@ def _built(policy: TrustedIssuer, load: Callable[[], KeySet]) -> KeySet:
         keys = load()
     except (UnusableKeyError, SourceError) as error:
         raise ConfigurationError("keys", str(error)) from None
-    if not keys.keys:
-        reasons = sorted({reason for _, reason in keys.refused})
-        raise ConfigurationError("keys", "no usable key: " + ("; ".join(reasons) or "the set is empty"))
     for name in policy.algorithms:
         if ALGORITHMS[name].kty == "oct" and all(key.alg != name for key in keys.keys):
             raise ConfigurationError("algorithms", f"{name} is named, but none of the keys is a secret for it")
+    if not keys.keys:
+        reasons = sorted({reason for _, reason in keys.refused})
+        raise ConfigurationError("keys", "no usable key: " + ("; ".join(reasons) or "the set is empty"))
     return keys

@@ -1,0 +1,170 @@
+"""Bad configuration is refused when built, with a message that names the field."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, x25519
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from jwtconnect_mw import ANY_AUDIENCE, BearerAuth, ConfigurationError, HttpFetch, TrustedIssuer
+from jwtconnect_mw._jose import SigningKey
+
+from .cases import without_kid
+from .kit import AUDIENCE, ISSUER, SECRET, jwks, key, policy, token
+from .kit import auth as make_auth
+
+
+def pem(signer: SigningKey) -> str:
+    public = signer._native.public_key()
+    return public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+REFUSED: list[tuple[str, dict[str, Any]]] = [
+    ("issuer", {"issuer": ""}),
+    ("issuer", {"issuer": None}),
+    ("issuer", {"issuer": b"https://as.example"}),
+    ("audience", {"audience": None}),
+    ("audience", {"audience": ""}),
+    ("audience", {"audience": []}),
+    ("audience", {"audience": [""]}),
+    ("audience", {"audience": ["a", 1]}),
+    ("audience", {"audience": 5}),
+    ("audience", {"audience": b"x"}),
+    ("algorithms", {"algorithms": []}),
+    ("algorithms", {"algorithms": "RS256"}),
+    ("algorithms", {"algorithms": ["none"]}),
+    ("algorithms", {"algorithms": ["RS256", "RS1"]}),
+    ("algorithms", {"algorithms": ["rs256"]}),
+    ("algorithms", {"algorithms": ["HS256"]}),  # public keys
+    ("algorithms", {"algorithms": ["HS256"], "keys": pem(key())}),
+    ("algorithms", {"algorithms": ["HS256", "ES256"], "keys": pem(key())}),
+    ("algorithms", {"algorithms": ["HS256"], "keys": None}),
+    ("algorithms", {"algorithms": ["HS256"], "keys": "https://as.example/jwks"}),
+    ("algorithms", {"keys": SECRET}),
+    ("algorithms", {"keys": SECRET, "algorithms": ["ES256"]}),
+    ("keys", {"algorithms": ["RS256"]}),  # an EC key
+    ("keys", {"keys": b"", "algorithms": ["HS256"]}),
+    ("keys", {"keys": b"x" * 31, "algorithms": ["HS256"]}),
+    ("keys", {"keys": b"x" * 47, "algorithms": ["HS256", "HS384"]}),
+    ("keys", {"keys": b"x" * 63, "algorithms": ["HS512"]}),
+    ("keys", {"keys": ""}),
+    ("keys", {"keys": "a secret given as text, which is long enough"}),
+    ("keys", {"keys": "/no/such/file"}),
+    ("keys", {"keys": Path("/no/such/file")}),
+    ("keys", {"keys": "-----BEGIN PUBLIC KEY-----\nnonsense\n-----END PUBLIC KEY-----"}),
+    ("keys", {"keys": {"keys": []}}),
+    ("keys", {"keys": {"keys": "x"}}),
+    ("keys", {"keys": {"keys": [None]}}),
+    ("keys", {"keys": {"kty": "EC"}}),
+    ("keys", {"keys": {}}),
+    ("keys", {"keys": 5}),
+    ("keys", {"keys": x25519.X25519PrivateKey.generate()}),
+    ("keys", {"keys": dsa.generate_private_key(1024)}),
+    ("keys", {"keys": ec.generate_private_key(ec.SECP256K1())}),
+    ("keys", {"keys": "ftp://as.example/jwks"}),
+    ("keys", {"keys": "http://as.example/jwks"}),
+    ("keys", {"keys": "https://user:secret@as.example/jwks"}),
+    ("keys", {"keys": "https://"}),
+    ("issuer", {"issuer": "http://as.example", "keys": None}),
+    ("issuer", {"issuer": "as.example", "keys": None}),
+    ("issuer", {"issuer": "https://as.example?x=1", "keys": None}),
+    ("issuer", {"issuer": "https://as.example#x", "keys": None}),
+    ("issuer", {"issuer": "https://user@as.example", "keys": None}),
+    ("leeway", {"leeway": -1}),
+    ("leeway", {"leeway": 301}),
+    ("leeway", {"leeway": "10"}),
+    ("leeway", {"leeway": True}),
+    ("leeway", {"leeway": float("nan")}),
+    ("profile", {"profile": "strict"}),
+    ("profile", {"profile": ["default"]}),
+    ("required_claims", {"required_claims": "sub"}),
+    ("required_claims", {"required_claims": [""]}),
+    ("scope_claim", {"scope_claim": ""}),
+    ("scope_claim", {"scope_claim": None}),
+]
+
+
+@pytest.mark.parametrize(("field", "settings"), REFUSED, ids=repr)
+def test_a_bad_policy_is_refused(field: str, settings: dict[str, Any]) -> None:
+    full = {"issuer": ISSUER, "audience": AUDIENCE, "keys": jwks(), **settings}
+    with pytest.raises(ConfigurationError, match=rf"^{field}: \w") as caught:
+        TrustedIssuer(full.pop("issuer"), **full)
+    assert caught.value.field == field
+    assert "secret" not in str(caught.value).replace("a secret", "").replace("the secret", "")
+
+
+@pytest.mark.parametrize(
+    ("field", "settings"),
+    [
+        ("optional", {"optional": "yes"}),
+        ("optional", {"optional": True}),
+        ("required_scopes", {"required_scopes": "read"}),
+        ("required_scopes", {"required_scopes": ["read write"]}),
+        ("required_scopes", {"required_scopes": ['re"ad']}),
+        ("required_scopes", {"required_scopes": [""]}),
+        ("required_scopes", {"required_scopes": [1]}),
+        ("public", {"public": "/health"}),
+        ("public", {"public": ["health"]}),
+        ("public", {"public": ["/"]}),
+        ("public", {"public": ["/a/../b"]}),
+        ("public", {"public": ["/a//b"]}),
+        ("public", {"public": ["/%61"]}),
+        ("public", {"public": [1]}),
+        ("realm", {"realm": "a\r\nSet-Cookie: x"}),
+        ("realm", {"realm": "é"}),
+        ("realm", {"realm": 1}),
+        ("resource_metadata", {"resource_metadata": "https://api.example/\n"}),
+        ("cache_size", {"cache_size": -1}),
+        ("cache_size", {"cache_size": 1.5}),
+        ("cache_size", {"cache_size": True}),
+    ],
+    ids=repr,
+)
+def test_a_bad_setting_is_refused(field: str, settings: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match=rf"^{field}: \w"):
+        make_auth(**settings)
+
+
+def test_the_issuers_are_checked() -> None:
+    for issuers in ((), (policy(), policy()), ("https://as.example",)):
+        with pytest.raises(ConfigurationError, match="^issuers: "):
+            BearerAuth(*issuers)  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="^remote_user: "):
+        make_auth(policy(), TrustedIssuer("b", audience="b", keys=jwks()), remote_user=True)
+
+
+@pytest.mark.parametrize("settings", [{"deadline": 0}, {"deadline": 61}, {"ca_file": "/no/such/file"}], ids=repr)
+def test_a_bad_fetch_setting_is_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match=f"^{next(iter(settings))}: "):
+        HttpFetch(**settings)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [jwks(), jwks()["keys"][0], pem(key()), key()._native, key()._native.public_key(), without_kid(key())],
+    ids=["set", "jwk", "pem", "private", "public", "no kid"],
+)
+def test_keys_can_be_given_in_several_forms(keys: object) -> None:
+    assert make_auth(policy(keys=keys)).authenticate(f"Bearer {token()}")
+
+
+def test_a_static_issuer_is_any_name() -> None:
+    assert TrustedIssuer("urn:example:as", audience=["a", "b"], keys=jwks()).issuer == "urn:example:as"
+
+
+def test_a_policy_is_immutable_and_shows_no_key() -> None:
+    trusted = policy(keys=SECRET, algorithms=["HS256"])
+    with pytest.raises(AttributeError):
+        trusted.issuer = "x"
+    assert repr(trusted) == f"TrustedIssuer({ISSUER!r})"
+    assert repr(ANY_AUDIENCE) == "ANY_AUDIENCE"
+
+
+def test_any_audience_is_loud(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        policy(audience=ANY_AUDIENCE)
+    assert "ANY_AUDIENCE" in caplog.text
