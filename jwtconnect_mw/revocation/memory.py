@@ -85,7 +85,9 @@ class MemoryRevocationList:
         now = self._clock()
         self._purge(now, _PURGED_PER_WRITE)
         last = now + FAMILY_LIFETIME if expires_at is None else expires_at
-        end = max(last + KEEP_AFTER, held.get(key, 0.0))
+        end, known = last + KEEP_AFTER, held.get(key, 0.0)
+        if end <= known:
+            return known
         heapq.heappush(self._ends, (end, kind, key))
         return end
 
