@@ -52,7 +52,7 @@ def single_authorization(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
 def bearer_token(value: str) -> str | None:
     """The token of an Authorization value; None where it holds no Bearer credentials (RFC 6750 section 2.1).
 
-    Raises CredentialsTooLarge, or MalformedCredentials for anything that is nearly, or more than, one Bearer credential.
+    Raises CredentialsTooLarge, or MalformedCredentials for what is nearly, or more than, one Bearer credential.
     """
     if len(value) > MAX_HEADER_VALUE:
         raise CredentialsTooLarge

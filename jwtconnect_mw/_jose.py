@@ -14,6 +14,10 @@ from hashlib import sha256
 from typing import Any
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 from cryptojwt.jwk.ec import ECKey, new_ec_key
 from cryptojwt.jwk.jwk import key_from_jwk_dict
@@ -101,7 +105,7 @@ def load_jwks(issuer: str, jwks: Mapping[str, Any], algorithms: Collection[str],
 def _without_ambiguous(
     found: dict[tuple[str | None, str, bytes], VerificationKey], refused: list[tuple[str | None, str]], bundle: Any
 ) -> KeySet:
-    """RFC 7517 section 4.5: a kid tells keys apart. Two keys of one kid and algorithm tell nothing: both are refused."""
+    """RFC 7517 section 4.5: a kid tells keys apart. Two keys of one kid and algorithm do not: both are refused."""
     names: dict[tuple[str | None, str], int] = {}
     for kid, alg, _ in found:
         names[kid, alg] = names.get((kid, alg), 0) + 1
@@ -116,7 +120,7 @@ def _make(admitted: AdmittedKey) -> tuple[Any, Any]:
     secret = admitted.material["kty"] == "oct"
     try:
         labels = {"use": "sig", **({"kid": admitted.kid} if admitted.kid else {})}
-        key = key_from_jwk_dict({**admitted.material, **labels}, private=secret)
+        key: Any = key_from_jwk_dict({**admitted.material, **labels}, private=secret)
         return key, key.key if secret else key.public_key()
     except Exception:
         raise UnusableKeyError("the key material is not valid") from None
@@ -139,12 +143,19 @@ def jwk_from_pem(pem: bytes) -> dict[str, Any]:
 def jwk_from_native(native: Any) -> dict[str, Any]:
     """The public JWK of a key object of ``cryptography`` (either half). Raises UnusableKeyError."""
     native = native.public_key() if hasattr(native, "public_key") else native
-    for made in (lambda: RSAKey(pub_key=native), lambda: ECKey().load_key(native), lambda: OKPKey().load_key(native)):
-        try:
-            jwk: dict[str, Any] = made().serialize()
-        except Exception:  # noqa: S112  # the next type may take it; none left is the error below
-            continue
-        return jwk
+    kinds: dict[type, Any] = {
+        RSAPublicKey: RSAKey,
+        EllipticCurvePublicKey: ECKey,
+        Ed25519PublicKey: OKPKey,
+        Ed448PublicKey: OKPKey,
+    }
+    for kind, wrapper in kinds.items():
+        if isinstance(native, kind):
+            try:
+                jwk: dict[str, Any] = wrapper().load_key(native).serialize()
+            except Exception:  # a curve that has no JWK name
+                break
+            return jwk
     raise UnusableKeyError("not a key that can verify")
 
 

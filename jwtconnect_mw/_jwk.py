@@ -137,7 +137,8 @@ def _fitting(
     if aliases and names:
         names = set(aliases)
     if "alg" in jwk:  # binding (RFC 7517 section 4.4)
-        names = names if jwk["alg"] in aliases else names.intersection((jwk["alg"],) if isinstance(jwk["alg"], str) else ())
+        own = jwk["alg"] if isinstance(jwk["alg"], str) else ""
+        names = names if own in aliases else names.intersection({own})
     if not names:
         raise UnusableKeyError("alg of the key does not fit it or is not allowed")
     return tuple(sorted(names))

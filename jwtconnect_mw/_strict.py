@@ -21,9 +21,7 @@ MAX_UNVERIFIED_OBJECTS = 64
 
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 # To the standard alphabet; anything foreign, also "+", "/" and "=", becomes "!", which the decoder skips: too short.
-_TO_STANDARD = bytes(
-    {0x2D: 0x2B, 0x5F: 0x2F}.get(octet, octet) if octet in _ALPHABET else 0x21 for octet in range(256)
-)
+_TO_STANDARD = bytes({0x2D: 0x2B, 0x5F: 0x2F}.get(octet, octet) if octet in _ALPHABET else 0x21 for octet in range(256))
 _PADDING = (b"", None, b"==", b"=")
 # The last character carries 4 (or 2) unused bits, which must be zero; else one signature has several spellings.
 _CANONICAL_END = (b"", b"", b"AQgw", b"AEIMQUYcgkosw048")
@@ -87,7 +85,7 @@ class JsonReader(Generic[D]):
 
         self._kind = kind
         self._decode = _decoder(unique, int).raw_decode
-        # The interpreter's own limit on digits can be moved, so ours is checked where a text is long enough to break it.
+        # The interpreter's own limit on digits can be moved: ours is checked where a text is long enough to break it.
         self._decode_long = _decoder(unique, _short_integer).raw_decode
 
     def read(self, octets: bytes) -> D:
@@ -108,7 +106,8 @@ class JsonReader(Generic[D]):
 
     def read_unverified(self, octets: bytes) -> D:
         """Parse a text that anyone may have sent: refused as well when it would be dear to parse."""
-        if octets.count(b"{") > MAX_UNVERIFIED_OBJECTS or len(octets.translate(None, _NOT_MARKS)) > MAX_UNVERIFIED_MARKS:
+        marks = len(octets.translate(None, _NOT_MARKS))
+        if marks > MAX_UNVERIFIED_MARKS or octets.count(b"{") > MAX_UNVERIFIED_OBJECTS:
             raise _Malformed
         return self.read(octets)
 

@@ -1,4 +1,4 @@
-"""BearerAuth: Authorization value, method, path -> AccessToken, None, or an AuthError. The one place with two colours."""
+"""BearerAuth: Authorization value, method, path -> AccessToken, None or AuthError. The one place with two colours."""
 
 from __future__ import annotations
 
@@ -169,7 +169,8 @@ class BearerAuth:
         if self.has_public and self._rules.is_public(path):
             return None
         if not authorization:
-            if self._optional != "no" or (self._preflight and (method == "OPTIONS" if preflight is None else preflight)):
+            preflight = method == "OPTIONS" if preflight is None else preflight
+            if self._optional != "no" or (self._preflight and preflight):
                 return None
             raise NoCredentials
         now = self._clock()

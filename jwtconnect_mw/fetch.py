@@ -9,13 +9,13 @@ from __future__ import annotations
 import http.client
 import ipaddress
 import os
+import re
 import socket
 import ssl
 import time
 from base64 import b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from io import BufferedReader, RawIOBase
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -25,6 +25,10 @@ from .errors import ConfigurationError
 
 MAX_BODY = 256 * 1024
 DEADLINE = 5.0
+
+# A name (an IDN as its A-label), an IPv4 address, or an IPv6 address without zone; then a port. urlsplit takes more, and
+# finds the host ::1 in "evil[::1].example".
+_AUTHORITY = re.compile(r"(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]*)?", re.IGNORECASE)
 
 
 class FetchError(Exception):
@@ -56,13 +60,13 @@ def check_url(url: object, field: str, *, trust_http: bool) -> SplitResult:
         port = parts.port
     except ValueError:
         raise ConfigurationError(field, "not a URL") from None
-    if parts.scheme not in ("https", "http") or not parts.hostname or port == 0:
-        raise ConfigurationError(field, "not an https URL")
     if "@" in parts.netloc:
         raise ConfigurationError(field, "a URL with user information is not accepted")
-    if parts.fragment:
+    if parts.scheme not in ("https", "http") or port == 0 or not _AUTHORITY.fullmatch(parts.netloc):
+        raise ConfigurationError(field, "not an https URL")
+    if "#" in url:
         raise ConfigurationError(field, "a URL with a fragment is not accepted")
-    if parts.scheme == "http" and not trust_http and not _is_loopback(parts.hostname):
+    if parts.scheme == "http" and not trust_http and not _is_loopback(parts.hostname or ""):
         raise ConfigurationError(field, "http is accepted for loopback only; use https, or trust_http=True")
     return parts
 
@@ -81,7 +85,8 @@ class HttpFetch:
     """The default ``fetch``. GET with identity encoding, no redirects, at most 256 KiB.
 
     ``ca_file`` is a PEM bundle in place of the system's; ``environment_proxies`` honours http_proxy, https_proxy and
-    no_proxy; ``deadline`` (seconds) caps the time for one answer from the first byte sent to the last one read.
+    no_proxy; ``deadline`` (seconds) caps the time for one answer from the connection to the last octet read, and the
+    time of one refresh (metadata and key set together). Only the look-up of the host's name is left to the system.
     """
 
     def __init__(
@@ -94,23 +99,26 @@ class HttpFetch:
     ) -> None:
         if not 0 < deadline <= 60:
             raise ConfigurationError("deadline", "more than 0 and at most 60 seconds")
+        self.deadline = deadline
         self._ca_file = ca_file
+        self._context: ssl.SSLContext | None = None
         if ca_file is not None:
             try:
-                _ = self._tls
+                self._tls()
             except OSError:
                 raise ConfigurationError("ca_file", "not a readable PEM bundle") from None
         self._proxies = environment_proxies
-        self._deadline = deadline
         self._max_body = max_body
 
-    @cached_property
     def _tls(self) -> ssl.SSLContext:
-        return ssl.create_default_context(cafile=self._ca_file)  # reads the system's bundle: not before it is needed
+        """Made once: it reads the system's bundle, so not before it is needed. No lock, or a fork could inherit it held."""
+        if self._context is None:
+            self._context = ssl.create_default_context(cafile=self._ca_file)
+        return self._context
 
     def __call__(self, url: str, headers: Mapping[str, str], timeout: float) -> Fetched:
         """Raises FetchError; ``timeout`` (seconds) shortens the deadline."""
-        until = time.monotonic() + min(timeout, self._deadline)
+        until = time.monotonic() + min(timeout, self.deadline)
         try:
             parts = urlsplit(url)
             sock, target, proxy_headers = self._connect(parts, until)
@@ -141,7 +149,8 @@ class HttpFetch:
             raise FetchError("too large")
         if answer.length:
             raise FetchError("cut short")
-        return Fetched(answer.status, {name.lower(): value for name, value in answer.headers.items()}, body)
+        names = {name.lower() for name in answer.headers}
+        return Fetched(answer.status, {name: ", ".join(answer.headers.get_all(name, [])) for name in names}, body)
 
     def _connect(self, parts: SplitResult, until: float) -> tuple[socket.socket, str, dict[str, str]]:
         """An open socket, the request target, and the headers for a proxy on the way."""
@@ -154,7 +163,7 @@ class HttpFetch:
             if tls and proxy is not None:
                 _tunnel(sock, host, port, _proxy_headers(proxy), until)
             if tls:
-                sock = self._tls.wrap_socket(_timed(sock, until), server_hostname=host)
+                sock = self._tls().wrap_socket(_timed(sock, until), server_hostname=host)
         except BaseException:
             sock.close()
             raise
@@ -187,12 +196,16 @@ def _timed(sock: socket.socket, until: float) -> socket.socket:
 
 
 def _open(host: str, port: int, until: float) -> socket.socket:
-    """Connect to the first address that answers; socket.create_connection would give each address the whole time."""
+    """Connect to the first address that answers. Each gets a share of the time, so that one that drops what it is sent
+    (IPv6 on many a network) leaves some to the next; socket.create_connection would give each the whole.
+    """
     failure: OSError = OSError("no address")
-    for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    for rest, (family, kind, protocol, _, address) in zip(range(len(found), 0, -1), found, strict=True):
         sock = socket.socket(family, kind, protocol)
         try:
-            _timed(sock, until).connect(address)
+            sock.settimeout(_left(until) / rest)
+            sock.connect(address)
         except OSError as error:
             sock.close()
             failure = error

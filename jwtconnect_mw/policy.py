@@ -131,7 +131,8 @@ def _algorithms(algorithms: object) -> tuple[str, ...]:
     names = _texts("algorithms", algorithms)
     unknown = sorted(set(names).difference(ALGORITHMS))
     if unknown or not names:
-        raise ConfigurationError("algorithms", f"unknown: {', '.join(unknown)}" if unknown else "at least one is needed")
+        problem = f"unknown: {', '.join(unknown)}" if unknown else "at least one is needed"
+        raise ConfigurationError("algorithms", problem)
     return names
 
 

@@ -10,11 +10,9 @@ class Claims(dict[str, Any]):
 
     __slots__ = ()
 
-    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
+    def refuse(self, *_: Any, **__: Any) -> NoReturn:
+        """Stands in the place of every method that changes a dict."""
         raise TypeError("the claims of a verified token are read-only; token.to_dict() gives a copy")
-
-    __setitem__ = __delitem__ = __ior__ = _refuse  # type: ignore[assignment]  # refuses whatever it is given
-    clear = pop = popitem = setdefault = update = _refuse  # type: ignore[assignment]  # as above
 
     def __copy__(self) -> Claims:
         return self
@@ -24,6 +22,10 @@ class Claims(dict[str, Any]):
 
     def __reduce__(self) -> tuple[type[Claims], tuple[dict[str, Any]]]:
         return Claims, (dict(self),)
+
+
+for _name in ("__setitem__", "__delitem__", "__ior__", "clear", "pop", "popitem", "setdefault", "update"):
+    setattr(Claims, _name, Claims.refuse)
 
 
 def _freeze(value: Any) -> Any:

@@ -55,7 +55,7 @@ class Header(NamedTuple):
     is_access_token: bool  # by an at+jwt type, which RFC 9068 demands
 
 
-class KeysWanted(Exception):  # noqa: N818  # a turn of the flow, not an error
+class KeysWanted(Exception):  # a turn of the flow, not an error
     """The verdict hangs on a fetch: wait for ``flight``, call ``keys.leave()``, verify once more with ``waited``."""
 
     def __init__(self, keys: IssuerKeys, flight: Flight) -> None:
@@ -130,20 +130,20 @@ class TokenVerifier:
         segments = octets.split(b".", 3)
         if len(segments) != 3 or not segments[0] or not segments[1]:
             raise MalformedToken
-        header_segment, payload_segment, signature_segment = segments
+        header_segment = segments[0]
         header = self._headers.get(header_segment)
         known = header is not None
         if header is None:
             header = parse_header(header_segment)
-        snapshot = self._store.snapshot
-        key = self._verified_by(header, snapshot, octets, payload_segment, signature_segment, now, waited)
+        snapshot = self._store.snapshot  # before the key is found: at a hit, an older one only means another look
+        key = self._verified_by(header, octets, segments, now, waited)
         if not known and len(header_segment) <= _REMEMBERED_HEADER:  # only now that a signature covers it
             self._headers.put(header_segment, header, len(header_segment))
         policy = self._policies[key.issuer]
         if policy.profile == "rfc9068" and not header.is_access_token:
             raise WrongTokenType
         try:
-            payload = b64url_decode(payload_segment)
+            payload = b64url_decode(segments[1])
             claims = _claims.read(payload)
         except ValueError:
             raise MalformedToken from None
@@ -160,17 +160,11 @@ class TokenVerifier:
         return token
 
     def _verified_by(
-        self,
-        header: Header,
-        snapshot: Snapshot,
-        octets: bytes,
-        payload_segment: bytes,
-        signature_segment: bytes,
-        now: float,
-        waited: bool,
+        self, header: Header, octets: bytes, segments: list[bytes], now: float, waited: bool
     ) -> VerificationKey:
         """The key whose signature this is."""
-        keys = snapshot.find(header.kid, header.alg)
+        _, payload_segment, signature_segment = segments
+        keys = self._store.snapshot.find(header.kid, header.alg)
         if len(keys) > _MOST_TRIED:
             keys = self._narrowed(keys, payload_segment)
         if not keys:

@@ -46,7 +46,9 @@ def claims(changes: Mapping[str, Any] | None = None) -> dict[str, Any]:
     return {name: value for name, value in content.items() if value is not ...}
 
 
-def token(changes: Mapping[str, Any] | None = None, header: Mapping[str, Any] | None = None, by: SigningKey | None = None) -> str:
+def token(
+    changes: Mapping[str, Any] | None = None, header: Mapping[str, Any] | None = None, by: SigningKey | None = None
+) -> str:
     """A signed token; ``header`` and ``changes`` add or replace, ``...`` leaves out."""
     full = {"alg": (by or key()).alg, "kid": (by or key()).kid, "typ": "at+jwt", **(header or {})}
     return raw(

@@ -10,8 +10,48 @@ from typing import Any
 from .kit import b64, claims, key, token
 
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-ODD = ["", ".", "=", "+", "/", "~", " ", ",", "\t", "\n", "\x00", "\x7f", "\xa0", "é", "\xff", "%", "Bearer ", ", Bearer x", '"']
-VALUES: list[Any] = [None, True, False, 0, -1, 1e308, 10**30, "", "x", "\ud800", [], {}, [[]], {"a": {}}, "none", "HS256", "é", ["x", 1], float("nan")]
+ODD = [
+    "",
+    ".",
+    "=",
+    "+",
+    "/",
+    "~",
+    " ",
+    ",",
+    "\t",
+    "\n",
+    "\x00",
+    "\x7f",
+    "\xa0",
+    "é",
+    "\xff",
+    "%",
+    "Bearer ",
+    ", Bearer x",
+    '"',
+]
+VALUES: list[Any] = [
+    None,
+    True,
+    False,
+    0,
+    -1,
+    1e308,
+    10**30,
+    "",
+    "x",
+    "\ud800",
+    [],
+    {},
+    [[]],
+    {"a": {}},
+    "none",
+    "HS256",
+    "é",
+    ["x", 1],
+    float("nan"),
+]
 NAMES = ["alg", "kid", "typ", "cty", "crit", "b64", "enc", "jwk", "jku", "x5c", "zip", "p2s"]
 CLAIMS = ["iss", "aud", "exp", "nbf", "iat", "sub", "jti", "client_id", "scope", "cnf", "typ", "ttype", "events", "x"]
 
@@ -43,7 +83,10 @@ class Mutator:
 
     def segments(self) -> str:
         """Swap segments between tokens."""
-        parts = [self.original().split(".")[self.random.randrange(3)] for _ in range(self.random.choice([1, 2, 3, 3, 3, 4, 5]))]
+        parts = [
+            self.original().split(".")[self.random.randrange(3)]
+            for _ in range(self.random.choice([1, 2, 3, 3, 3, 4, 5]))
+        ]
         return "Bearer " + ".".join(parts)
 
     def header(self) -> str:

@@ -22,7 +22,7 @@ from jwtconnect_mw.errors import MalformedCredentials
 from jwtconnect_mw.wsgi import BearerMiddleware as WsgiMiddleware
 
 from .adapters import wsgi_environ
-from .kit import auth, b64, jwks, key, policy, token
+from .kit import auth, b64, jwks, key, policy
 from .mutants import Mutator
 
 SEED = 20261123
@@ -153,6 +153,6 @@ def test_no_text_makes_another_error(octets: bytes) -> None:
 
 def test_the_work_for_a_hostile_text_is_linear() -> None:
     """Unterminated strings full of escaped quotes make careless patterns quadratic: this would take minutes."""
-    for text in ('[' * 100 + '"' + '\\"' * 200_000, '{"a":' * 100 + '"' * 200_001, "\\" * 400_000 + "[" * 100):
+    for text in ("[" * 100 + '"' + '\\"' * 200_000, '{"a":' * 100 + '"' * 200_001, "\\" * 400_000 + "[" * 100):
         with pytest.raises(ValueError):
             json_object.read(text.encode())

@@ -17,11 +17,24 @@ from jwtconnect_mw.testing import FakeIssuer
 from .kit import SECRET, jwks, key, policy, token
 from .kit import auth as make_auth
 
-PUBLIC = {"ANY_AUDIENCE", "AccessToken", "Anonymous", "AuthError", "BearerAuth", "ConfigurationError", "HttpFetch", "TrustedIssuer"}
+PUBLIC = {
+    "ANY_AUDIENCE",
+    "AccessToken",
+    "Anonymous",
+    "AuthError",
+    "BearerAuth",
+    "ConfigurationError",
+    "HttpFetch",
+    "TrustedIssuer",
+}
 
 
 def test_public_names() -> None:
-    names = {name for name, value in vars(jwtconnect_mw).items() if not name.startswith("_") and not hasattr(value, "__path__")}
+    names = {
+        name
+        for name, value in vars(jwtconnect_mw).items()
+        if not name.startswith("_") and not hasattr(value, "__path__")
+    }
     modules = {name for name in names if isinstance(getattr(jwtconnect_mw, name), type(sys))}
     assert names - modules == PUBLIC
 
@@ -42,7 +55,9 @@ def test_every_reason_is_unique_documented_and_well_formed() -> None:
     reasons = [kind.reason for kind in kinds]
     assert len(set(reasons)) == len(reasons)
     for kind in kinds[1:]:
-        arguments = {"InsufficientScope": ("read",)}.get(kind.__name__, (7,) if issubclass(kind, errors.Unavailable) else ())
+        arguments = {"InsufficientScope": ("read",)}.get(
+            kind.__name__, (7,) if issubclass(kind, errors.Unavailable) else ()
+        )
         error = kind(*arguments)
         assert kind.__name__ in (errors.__doc__ or "")
         assert str(error) == kind.description
@@ -90,7 +105,10 @@ def test_nothing_secret_is_logged_or_shown(caplog: pytest.LogCaptureFixture) -> 
 
 
 def test_a_foreign_key_of_every_kind_is_compared_by_material() -> None:
-    one, same, other = (make_auth(policy(keys=jwks(k)))._store.snapshot.find(k.kid, "ES256")[0] for k in (key(), key(), key("ES256", "b")))
+    one, same, other = (
+        make_auth(policy(keys=jwks(k)))._store.snapshot.find(k.kid, "ES256")[0]
+        for k in (key(), key(), key("ES256", "b"))
+    )
     assert one == same
     assert hash(one) == hash(same)
     assert one != other

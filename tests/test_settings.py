@@ -131,9 +131,9 @@ def test_a_bad_setting_is_refused(field: str, settings: dict[str, Any]) -> None:
 
 def test_the_issuers_are_checked() -> None:
     for issuers in ((), (policy(), policy()), ("https://as.example",)):
-        with pytest.raises(ConfigurationError, match="^issuers: "):
+        with pytest.raises(ConfigurationError, match=r"^issuers: "):
             BearerAuth(*issuers)  # type: ignore[arg-type]
-    with pytest.raises(ConfigurationError, match="^remote_user: "):
+    with pytest.raises(ConfigurationError, match=r"^remote_user: "):
         make_auth(policy(), TrustedIssuer("b", audience="b", keys=jwks()), remote_user=True)
 
 

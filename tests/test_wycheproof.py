@@ -40,7 +40,9 @@ def vectors() -> list[Any]:
             for test in group["tests"]:
                 if "jws" in test:
                     expected = (test["result"] == "valid") != ((name, test["tcId"]) in DEVIATIONS)
-                    found.append(pytest.param(jwk, test["jws"], expected, id=f"{name}-{test['tcId']}-{test['comment']}"))
+                    found.append(
+                        pytest.param(jwk, test["jws"], expected, id=f"{name}-{test['tcId']}-{test['comment']}")
+                    )
     return found
 
 
@@ -50,11 +52,10 @@ def signature_is_accepted(jwk: dict[str, Any], jws: object) -> bool:
     try:
         auth = BearerAuth(TrustedIssuer("i", audience="a", keys=jwk, algorithms=usable(jwk)))
         octets = text.encode()
-        header, payload, signature = octets.split(b".")
-        b64url_decode(payload)
-        verifier = auth._verifier
-        verifier._verified_by(parse_header(header), auth._store.snapshot, octets, payload, signature, 0.0, True)
-    except (ConfigurationError, AuthError, ValueError):
+        segments = octets.split(b".")
+        b64url_decode(segments[1])
+        auth._verifier._verified_by(parse_header(segments[0]), octets, segments, 0.0, True)
+    except (ConfigurationError, AuthError, ValueError, IndexError):
         return False
     return True
 

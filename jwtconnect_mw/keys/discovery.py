@@ -30,26 +30,29 @@ class DiscoverySource:
     remote: ClassVar[bool] = True
 
     def __init__(self, issuer: str, make: MakeKeySet, *, trust_http: bool) -> None:
-        parts = check_url(issuer, "issuer", trust_http=trust_http)
-        if parts.query:
+        check_url(issuer, "issuer", trust_http=trust_http)
+        if "?" in issuer:
             raise ConfigurationError("issuer", "a URL with a query is not an issuer (RFC 8414 section 2)")
         self._issuer = issuer
         self._make = make
         self._trust_http = trust_http
         self._source: UrlSource | None = None
-        self._good_until = 0.0
+        self._good_until = float("-inf")
 
     def load(self, fetch: Fetch, timeout: float, now: float) -> Loaded:
         until = time.monotonic() + timeout
         source = self._source
         if source is None or now >= self._good_until:
             source = self._discover(fetch, until, now)
-        self._good_until, good_until = 0.0, self._good_until
-        loaded = source.load(fetch, _left(until), now)
-        self._good_until = good_until
-        return loaded
+        try:
+            return source.load(fetch, _left(until), now)
+        except Exception:
+            self._good_until = float("-inf")
+            raise
 
     def _discover(self, fetch: Fetch, until: float, now: float) -> UrlSource:
+        if self._source is not None:  # metadata that does not come leaves time for the URL that is known
+            until -= _left(until) / 2
         reasons: list[str] = []
         for url in metadata_urls(self._issuer):
             try:

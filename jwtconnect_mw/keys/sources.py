@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -38,8 +37,8 @@ class Loaded:
 class Source(Protocol):
     """``static`` sources never change; what is not ``remote`` is read at once when an application is built."""
 
-    static: bool
-    remote: bool
+    static: ClassVar[bool]
+    remote: ClassVar[bool]
 
     def load(self, fetch: Fetch, timeout: float, now: float) -> Loaded: ...
 
@@ -101,23 +100,24 @@ class UrlSource:
     def __init__(self, url: str, make: MakeKeySet) -> None:
         self.url = url
         self._make = make
-        self._validators: dict[str, str] = {}
-        self._keys: KeySet | None = None
+        # One value, because a TrustedIssuer may serve two applications: keys and the validators of other keys would stay.
+        self._known: tuple[KeySet | None, dict[str, str]] = None, {}
 
     def load(self, fetch: Fetch, timeout: float, now: float) -> Loaded:
-        document, age, validators = fetch_json(fetch, self.url, self._validators, timeout)
+        keys, validators = self._known
+        document, age, validators = fetch_json(fetch, self.url, validators, timeout)
         if document is not None:
             members = document.get("keys")
             if isinstance(members, list) and len(members) > MAX_KEYS:
                 raise SourceError("too many keys")
             try:
-                self._keys = usable(self._make(document, True))
+                keys = usable(self._make(document, True))
             except UnusableKeyError as error:
                 raise SourceError(str(error)) from None
-            self._validators = validators
-        if self._keys is None:
+            self._known = keys, validators
+        if keys is None:
             raise SourceError("not modified, but never fetched")
-        return Loaded(self._keys, age)
+        return Loaded(keys, age)
 
 
 def fetch_json(
@@ -155,8 +155,6 @@ def soft_age(headers: Mapping[str, str]) -> float:
     age = headers.get("age", "0").strip()
     elapsed = int(age) if age.isascii() and age.isdigit() and len(age) <= 10 else 0
     return min(max(float(int(found[1]) - elapsed), LEAST_SOFT_AGE), MOST_SOFT_AGE)
-
-
 
 
 def no_fetch(_url: str, _headers: Mapping[str, str], _timeout: float) -> Fetched:

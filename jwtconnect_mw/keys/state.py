@@ -6,6 +6,7 @@ Times are of the injected clock, in seconds; only waiting is done in real time.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -16,10 +17,9 @@ from cachetools import LRUCache
 
 from .._jose import KeySet
 from ..errors import AuthError, KeysUnavailable, UnknownKey
-from ..fetch import Fetch
+from ..fetch import DEADLINE, Fetch, HttpFetch
 from .sources import Loaded, Source, SourceError
 
-DEADLINE = 5.0
 COOLDOWN = 30.0
 STALE = 3600.0
 REFRESH_AT, JITTER = 0.8, 0.1
@@ -44,7 +44,9 @@ class IssuerKeys:
         self.last_attempt: float | None = None
         self.on_change: Callable[[IssuerKeys], None] = lambda _: None
         self._source, self._fetch, self._clock, self._jitter = source, fetch, clock, jitter
+        self.deadline = fetch.deadline if isinstance(fetch, HttpFetch) else DEADLINE
         self._failing = False
+        self._flight: Flight | None = None
         self._reported: frozenset[tuple[str | None, str]] = frozenset()
         self.after_fork()
         if not source.remote:
@@ -53,10 +55,10 @@ class IssuerKeys:
     def after_fork(self) -> None:
         """Forget what only the parent process can finish: its lock, its flight, the requests that waited for it."""
         self._lock = threading.Lock()
-        self._flight: Flight | None = None
-        self._waiting = 0
-        if self.current is None:
+        if self._flight is not None or self.current is None:
             self.last_attempt = None
+        self._flight = None
+        self._waiting = 0
         self._unknown: LRUCache[bytes, float] = LRUCache(MAX_UNKNOWN)
 
     def tend(self, now: float) -> bool:
@@ -65,6 +67,8 @@ class IssuerKeys:
         """
         if not self.good_from <= now < self.refresh_at:
             with self._lock:
+                if now < self.good_from:  # the clock was set back: the age is not known, so it counts as stale from now
+                    self.usable_until = min(self.usable_until, now + STALE)
                 self._begin(now)
         return self.current is not None and now < self.usable_until
 
@@ -94,7 +98,7 @@ class IssuerKeys:
             return UnknownKey()
         if self._flight is not None or self.last_attempt is None:
             return KeysUnavailable(round(MAX_WAIT))
-        return KeysUnavailable(round(min(max(self.last_attempt + COOLDOWN - now, 1.0), COOLDOWN)))
+        return KeysUnavailable(math.ceil(min(max(self.last_attempt + COOLDOWN - now, 1.0), COOLDOWN)))
 
     def remember_unknown(self, kid: str | None, now: float) -> None:
         """If the last fetch was good and did not bring ``kid``: do not fetch for it again during one cooldown."""
@@ -103,13 +107,13 @@ class IssuerKeys:
                 self._unknown[_mark(kid)] = now
 
     def is_fresh(self, now: float) -> bool:
-        return self.current is not None and now < self.fresh_until
+        return self.current is not None and self.good_from <= now < self.fresh_until
 
     def health(self, now: float) -> dict[str, Any]:
         """State for people and probes: age and times in seconds."""
         state: Literal["fresh", "stale", "missing"] = "missing"
         if self.current is not None and now < self.usable_until:
-            state = "fresh" if now < self.fresh_until else "stale"
+            state = "fresh" if self.is_fresh(now) else "stale"
         return {
             "state": state,
             "age": None if self.last_success is None or self._source.static else max(0.0, now - self.last_success),
@@ -137,7 +141,8 @@ class IssuerKeys:
         if not self._may_begin(now):
             return
         self.last_attempt = now
-        self._flight = flight = Future()
+        flight: Flight = Future()
+        self._flight = flight
         flight.set_running_or_notify_cancel()  # so that a waiter that gives up cannot cancel it for the others
         try:
             threading.Thread(target=self._fly, args=(flight, now), name="jwtconnect_mw-keys", daemon=True).start()
@@ -158,7 +163,7 @@ class IssuerKeys:
         loaded: Loaded | None = None
         problem = "unexpected failure"
         try:
-            loaded = self._source.load(self._fetch, DEADLINE, now)
+            loaded = self._source.load(self._fetch, self.deadline, now)
         except SourceError as error:
             problem = str(error)
         except Exception:
@@ -170,11 +175,11 @@ class IssuerKeys:
 
     def _accept(self, loaded: Loaded, now: float) -> None:
         with self._lock:
-            changed = self.current is None or set(self.current.keys) != set(loaded.keys.keys)
+            changed = self.current is None or _content(self.current) != _content(loaded.keys)
             if changed:
                 self.current = loaded.keys
             self.last_success = now
-            self.good_from = now - COOLDOWN
+            self.good_from = float("-inf") if self._source.static else now - COOLDOWN
             self.refresh_at = now + loaded.soft_age * (REFRESH_AT - JITTER * self._jitter())
             self.fresh_until = now + loaded.soft_age
             self.usable_until = self.fresh_until + STALE
@@ -194,6 +199,10 @@ class IssuerKeys:
             first, self._failing = not self._failing, True
         if first:
             _log.warning("the keys of %r cannot be had: %s", self.issuer, problem)
+
+
+def _content(keys: KeySet) -> tuple[frozenset[object], frozenset[object]]:
+    return frozenset(keys.keys), frozenset(keys.refused)
 
 
 def _mark(kid: str | None) -> bytes:

@@ -11,7 +11,7 @@ from typing import Any
 from weakref import WeakSet
 
 from .._jose import KeyCache, VerificationKey
-from .state import DEADLINE, IssuerKeys
+from .state import IssuerKeys
 
 _AT_ONCE = 16
 Keys = tuple[VerificationKey, ...]
@@ -20,12 +20,13 @@ Keys = tuple[VerificationKey, ...]
 class Snapshot:
     """Which keys fit a JOSE header, over all issuers, at one moment."""
 
-    __slots__ = ("_by_kid", "_kidless", "_sole")
+    __slots__ = ("_by_kid", "_kidless", "_refused", "_sole")
 
     def __init__(self, issuers: Iterable[IssuerKeys]) -> None:
         by_kid: dict[tuple[str, str], Keys] = {}
         kidless: defaultdict[str, list[VerificationKey]] = defaultdict(list)
         sole: defaultdict[str, list[VerificationKey]] = defaultdict(list)
+        refused: defaultdict[str | None, set[str]] = defaultdict(set)
         for issuer in issuers:
             if issuer.current is None:
                 continue
@@ -35,16 +36,26 @@ class Snapshot:
                     by_kid[key.kid, key.alg] = (*by_kid.get((key.kid, key.alg), ()), key)
                 elif issuer.current.count == 1:
                     sole[key.alg].append(key)
+                    for kid, _ in issuer.current.refused:
+                        refused[kid].add(issuer.issuer)
         self._by_kid = by_kid
         self._kidless = {alg: tuple(keys) for alg, keys in kidless.items()}
         self._sole = {alg: tuple(keys) for alg, keys in sole.items()}
+        self._refused = dict(refused)
 
     def find(self, kid: str | None, alg: str) -> Keys:
-        """The keys for a header: those of that kid, and an issuer's only key if it has none; without kid all that fit."""
+        """The keys for a header: those of that kid, and an issuer's only usable key if that has none; without kid all that
+        fit. A kid of a key that could not be loaded names that one alone.
+        """
         if kid is None:
             return self._kidless.get(alg, ())
         named = self._by_kid.get((kid, alg), ())
-        return named + self._sole.get(alg, ()) if self._sole else named
+        if not self._sole:
+            return named
+        sole = self._sole.get(alg, ())
+        if kid in self._refused:
+            sole = tuple(key for key in sole if key.issuer not in self._refused[kid])
+        return named + sole
 
 
 class KeyStore:
@@ -56,31 +67,36 @@ class KeyStore:
         self._lock = threading.Lock()
         for issuer in issuers.values():
             issuer.on_change = self._changed
-            if issuer.current is not None:
-                self.cache.replace(issuer.issuer, issuer.current)
-        self.snapshot = Snapshot(issuers.values())
+        self._publish(issuers.values())
         _stores.add(self)
 
     def _changed(self, issuer: IssuerKeys) -> None:
         with self._lock:
+            self._publish((issuer,))
+
+    def _publish(self, changed: Iterable[IssuerKeys]) -> None:
+        for issuer in changed:
             if issuer.current is not None:
                 self.cache.replace(issuer.issuer, issuer.current)
-            self.snapshot = Snapshot(self.issuers.values())
+        self.snapshot = Snapshot(self.issuers.values())
 
     def prefetch(self, now: float) -> None:
         """Fetch what is missing, a few issuers at a time, and wait for it; failures are logged, not raised."""
         missing = [issuer for issuer in self.issuers.values() if issuer.current is None]
         for start in range(0, len(missing), _AT_ONCE):
-            flights = [issuer.begin(now) for issuer in missing[start : start + _AT_ONCE]]
-            wait([flight for flight in flights if flight is not None], DEADLINE + 1.0)
+            some = missing[start : start + _AT_ONCE]
+            flights = [issuer.begin(now) for issuer in some]
+            wait([flight for flight in flights if flight is not None], max(issuer.deadline for issuer in some) + 1.0)
 
     def health(self, now: float) -> dict[str, Any]:
         return {name: issuer.health(now) for name, issuer in self.issuers.items()}
 
     def after_fork(self) -> None:
+        """In the child: locks anew, and what the parent's threads were just about to publish."""
         self._lock = threading.Lock()
         for issuer in self.issuers.values():
             issuer.after_fork()
+        self._publish(self.issuers.values())
 
 
 _stores: WeakSet[KeyStore] = WeakSet()
