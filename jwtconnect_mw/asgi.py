@@ -50,7 +50,7 @@ class BearerMiddleware:
             return await self.app(scope, receive, send)
         auth = self.auth
         method = scope.get("method")
-        path = _path(scope) if auth.has_public else None
+        path = _path(scope) if auth.has_public and _is_plain(scope) else None
         try:
             headers = scope["headers"]
             authorization = single_authorization(headers)
@@ -77,17 +77,24 @@ def _path(scope: Scope) -> str:
     """The path below the mount point: servers and frameworks leave the root_path in (ASGI HTTP spec, 2.4)."""
     path: str = scope["path"]
     root: str = scope.get("root_path", "")
-    if root and path.startswith(root) and (path[len(root) : len(root) + 1] in ("/", "") or root.endswith("/")):
+    if root and path.startswith(root) and path[len(root) : len(root) + 1] in ("/", ""):
         return path[len(root.rstrip("/")) :]
     return path
+
+
+def _is_plain(scope: Scope) -> bool:
+    """Whether all read the path alike. Some route on an escaped slash; some cut a root_path such as "/a/"."""
+    raw: bytes = scope.get("raw_path") or b""
+    return b"%2f" not in raw.lower() and not scope.get("root_path", "")[1:].endswith("/")
 
 
 async def _refuse(response: Response, scope: Scope, receive: Receive, send: Send) -> None:
     headers = [(name.lower().encode(), value.encode()) for name, value in response.headers]
     prefix = "http.response"
     if scope["type"] == "websocket":
-        await receive()  # websocket.connect
-        if _DENIAL not in scope.get("extensions", {}):
+        if (await receive())["type"] != "websocket.connect":
+            return None  # gone already
+        if _DENIAL not in (scope.get("extensions") or ()):
             return await send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": ""})
         prefix = _DENIAL
     body = b"" if scope.get("method") == "HEAD" else response.body

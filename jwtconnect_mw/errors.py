@@ -119,7 +119,7 @@ class WrongTokenType(UnacceptableHeader):
 
 class UnknownKey(InvalidToken):
     reason = "unknown_key"
-    description = "The key of the access token is not known."
+    description = "The access token is not signed by a known key of a trusted issuer."
 
 
 class UnusableKey(InvalidToken):

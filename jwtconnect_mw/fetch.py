@@ -26,8 +26,8 @@ from .errors import ConfigurationError
 MAX_BODY = 256 * 1024
 DEADLINE = 5.0
 
-# A name (an IDN as its A-label), an IPv4 address, or an IPv6 address without zone; then a port. urlsplit takes more, and
-# finds the host ::1 in "evil[::1].example".
+# A name (an IDN as its A-label), an IPv4 address, or an IPv6 address without zone; then a port. urlsplit takes more,
+# and finds the host ::1 in "evil[::1].example".
 _AUTHORITY = re.compile(r"(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]*)?", re.IGNORECASE)
 
 
@@ -111,7 +111,7 @@ class HttpFetch:
         self._max_body = max_body
 
     def _tls(self) -> ssl.SSLContext:
-        """Made once: it reads the system's bundle, so not before it is needed. No lock, or a fork could inherit it held."""
+        """Made once, and late: it reads the system's bundle. Without a lock, which a fork could inherit held."""
         if self._context is None:
             self._context = ssl.create_default_context(cafile=self._ca_file)
         return self._context

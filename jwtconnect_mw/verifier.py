@@ -170,7 +170,7 @@ class TokenVerifier:
         if not keys:
             if not is_b64url(signature_segment):
                 raise MalformedToken
-            raise self._refusal_without_key(header, payload_segment, now, waited, None)
+            raise self._refusal_without_key(header, payload_segment, now, waited, tried=False)
         if len(signature_segment) > _MOST_SIGNATURE:
             raise BadSignature
         try:
@@ -187,52 +187,62 @@ class TokenVerifier:
                     return key
         if usable and header.kid is not None:
             raise BadSignature
-        raise self._refusal_without_key(header, payload_segment, now, waited, BadSignature if usable else None)
+        raise self._refusal_without_key(header, payload_segment, now, waited, tried=usable)
 
     def _narrowed(self, keys: tuple[VerificationKey, ...], payload_segment: bytes) -> tuple[VerificationKey, ...]:
         """More keys fit than may be tried: the unverified issuer picks whose to try. It proves nothing by that."""
-        issuer = self._unverified(payload_segment, len(payload_segment)).get("iss")
+        issuer = self._unverified(payload_segment).get("iss")
         return tuple([key for key in keys if key.issuer == issuer][:_MOST_TRIED])
 
-    def _unverified(self, payload_segment: bytes, most: int) -> dict[str, Any]:
-        if len(payload_segment) > most:
-            raise UnknownKey
+    def _unverified(self, payload_segment: bytes) -> dict[str, Any]:
         try:
             return json_object.read_unverified(b64url_decode(payload_segment))
         except ValueError:
             raise MalformedToken from None
 
     def _refusal_without_key(
-        self, header: Header, payload_segment: bytes, now: float, waited: bool, otherwise: type[InvalidToken] | None
+        self, header: Header, payload_segment: bytes, now: float, waited: bool, tried: bool
     ) -> AuthError:
-        """Why a token is refused for which no key is at hand. What it claims is read only in order to refuse it.
+        """Why a token is refused for which no key is at hand; ``tried``: keys fitted, but none had made the signature.
 
-        Raises KeysWanted where a fetch may bring the key.
+        Where no fetch can be due, the key is known to be unknown, and that is why. Else the key may yet be found: the
+        payload is read, only in order to refuse what is refused with any key. Raises that, or KeysWanted.
         """
         if header.alg not in self._algorithms:
             return AlgorithmNotAllowed()
-        claims = self._unverified(payload_segment, _MOST_UNVERIFIED_PAYLOAD)
-        issuer = claims.get("iss")
-        policy = self._policies.get(issuer) if type(issuer) is str else None
-        if policy is None:
-            return UntrustedIssuer()
-        if header.alg not in policy.accepted_algorithms:
-            return AlgorithmNotAllowed()
-        if policy.profile == "rfc9068" and not header.is_access_token:
-            return WrongTokenType()
-        check_claims(claims, policy, now)
-        keys = self._store.issuers[policy.issuer]
-        current = keys.current
-        if header.kid is not None and current is not None and header.kid in current.kids and keys.tend(now):
-            return UnusableKey()
+        unknown: type[InvalidToken] = BadSignature if tried else UnknownKey
+        if not self._store.may_seek(now):
+            spoken_for = header.kid is not None and header.kid in self._store.snapshot.kids
+            return UnusableKey() if spoken_for else unknown()
+        keys = self._issuer_to_ask(header, payload_segment, now)
         if not waited:
             try:
                 raise KeysWanted(keys, keys.seek(header.kid, now))
-            except UnknownKey as error:
-                return otherwise() if otherwise else error
+            except UnknownKey:
+                return unknown()
         keys.remember_unknown(header.kid, now)
         verdict = keys.verdict(now)
-        return otherwise() if otherwise and isinstance(verdict, UnknownKey) else verdict
+        return unknown() if isinstance(verdict, UnknownKey) else verdict
+
+    def _issuer_to_ask(self, header: Header, payload_segment: bytes, now: float) -> IssuerKeys:
+        """The keys of the issuer that an unverified token names, if but for its key the token might be accepted."""
+        if len(payload_segment) > _MOST_UNVERIFIED_PAYLOAD:
+            raise UnknownKey
+        claims = self._unverified(payload_segment)
+        issuer = claims.get("iss")
+        policy = self._policies.get(issuer) if type(issuer) is str else None
+        if policy is None:
+            raise UntrustedIssuer
+        if header.alg not in policy.accepted_algorithms:
+            raise AlgorithmNotAllowed
+        if policy.profile == "rfc9068" and not header.is_access_token:
+            raise WrongTokenType
+        check_claims(claims, policy, now)
+        keys = self._store.issuers[policy.issuer]
+        spoken_for = keys.current is not None and header.kid is not None and header.kid in keys.current.kids
+        if spoken_for and keys.tend(now):
+            raise UnusableKey
+        return keys
 
     def _refuse_revoked(self, token: AccessToken, now: float) -> None:
         claims = token.claims

@@ -103,8 +103,10 @@ def call_asgi(app: Any, headers: Headers, method: str = "GET", path: str = "/") 
         "server": ("127.0.0.1", 80),
     }
 
+    to_receive = [{"type": "http.request", "body": b"", "more_body": False}]
+
     async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": b"", "more_body": False}
+        return to_receive.pop() if to_receive else await asyncio.Future()  # the client waits for its answer
 
     async def send(message: dict[str, Any]) -> None:
         sent.append(message)

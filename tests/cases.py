@@ -247,7 +247,7 @@ def _header() -> list[Case]:
         good("strict: application/at+jwt", token(header={"typ": "application/AT+jwt"}), policy=STRICT),
         bad("strict: JWT", token(header={"typ": "JWT"}), types, policy=STRICT),
         bad("strict: no typ", token(header={"typ": ...}), types, policy=STRICT),
-        bad("strict: JWT by an unknown key", token(header={"typ": "JWT", "kid": "unknown"}), types, policy=STRICT),
+        bad("strict: JWT by an unknown key", token(header={"typ": "JWT", "kid": "unknown"}), "unknown_key", policy=STRICT),
     ]
 
 

@@ -39,7 +39,7 @@ class DiscoverySource:
         self._source: UrlSource | None = None
         self._good_until = float("-inf")
 
-    def load(self, fetch: Fetch, timeout: float, now: float) -> Loaded:
+    def load(self, fetch: Fetch, timeout: float, now: float, /) -> Loaded:
         until = time.monotonic() + timeout
         source = self._source
         if source is None or now >= self._good_until:

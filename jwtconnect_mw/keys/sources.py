@@ -40,7 +40,7 @@ class Source(Protocol):
     static: ClassVar[bool]
     remote: ClassVar[bool]
 
-    def load(self, fetch: Fetch, timeout: float, now: float) -> Loaded: ...
+    def load(self, fetch: Fetch, timeout: float, now: float, /) -> Loaded: ...
 
 
 def usable(keys: KeySet) -> KeySet:
@@ -59,7 +59,7 @@ class GivenSource:
     def __init__(self, keys: KeySet) -> None:
         self._keys = usable(keys)
 
-    def load(self, fetch: Fetch, timeout: float, now: float) -> Loaded:
+    def load(self, _fetch: Fetch, _timeout: float, _now: float, /) -> Loaded:
         return Loaded(self._keys, float("inf"))
 
 
@@ -73,7 +73,7 @@ class FileSource:
         self._path = os.fspath(path)
         self._make = make
 
-    def load(self, fetch: Fetch, timeout: float, now: float) -> Loaded:
+    def load(self, _fetch: Fetch, _timeout: float, _now: float, /) -> Loaded:
         try:
             with open(self._path, "rb") as file:
                 content = file.read(MAX_BODY + 1)
@@ -100,10 +100,10 @@ class UrlSource:
     def __init__(self, url: str, make: MakeKeySet) -> None:
         self.url = url
         self._make = make
-        # One value, because a TrustedIssuer may serve two applications: keys and the validators of other keys would stay.
+        # One value, because a TrustedIssuer may serve two BearerAuths: else keys could meet the validators of others.
         self._known: tuple[KeySet | None, dict[str, str]] = None, {}
 
-    def load(self, fetch: Fetch, timeout: float, now: float) -> Loaded:
+    def load(self, fetch: Fetch, timeout: float, _now: float, /) -> Loaded:
         keys, validators = self._known
         document, age, validators = fetch_json(fetch, self.url, validators, timeout)
         if document is not None:

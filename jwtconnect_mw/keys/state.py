@@ -106,6 +106,14 @@ class IssuerKeys:
             if self._flight is None and not self._failing and self.is_fresh(now):
                 self._unknown[_mark(kid)] = now
 
+    def quiet_until(self) -> float:
+        """Until when no fetch can begin and the keys are fresh, so that nothing can be learnt of an unknown key."""
+        if self._source.static:
+            return float("inf")
+        if self.current is None or self._flight is not None or self.last_attempt is None:
+            return float("-inf")
+        return min(self.fresh_until, self.last_attempt + COOLDOWN)
+
     def is_fresh(self, now: float) -> bool:
         return self.current is not None and self.good_from <= now < self.fresh_until
 

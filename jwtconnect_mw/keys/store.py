@@ -20,7 +20,7 @@ Keys = tuple[VerificationKey, ...]
 class Snapshot:
     """Which keys fit a JOSE header, over all issuers, at one moment."""
 
-    __slots__ = ("_by_kid", "_kidless", "_refused", "_sole")
+    __slots__ = ("_by_kid", "_kidless", "_refused", "_sole", "kids")
 
     def __init__(self, issuers: Iterable[IssuerKeys]) -> None:
         by_kid: dict[tuple[str, str], Keys] = {}
@@ -38,14 +38,15 @@ class Snapshot:
                     sole[key.alg].append(key)
                     for kid, _ in issuer.current.refused:
                         refused[kid].add(issuer.issuer)
+        self.kids = frozenset().union(*(issuer.current.kids for issuer in issuers if issuer.current is not None))
         self._by_kid = by_kid
         self._kidless = {alg: tuple(keys) for alg, keys in kidless.items()}
         self._sole = {alg: tuple(keys) for alg, keys in sole.items()}
         self._refused = dict(refused)
 
     def find(self, kid: str | None, alg: str) -> Keys:
-        """The keys for a header: those of that kid, and an issuer's only usable key if that has none; without kid all that
-        fit. A kid of a key that could not be loaded names that one alone.
+        """The keys for a header: those of that kid, and an issuer's only usable key if that has none; without kid all
+        that fit. The kid of a key that could not be loaded names that one alone.
         """
         if kid is None:
             return self._kidless.get(alg, ())
@@ -65,6 +66,7 @@ class KeyStore:
         self.issuers = issuers
         self.cache = KeyCache()
         self._lock = threading.Lock()
+        self._quiet_until = float("-inf")
         for issuer in issuers.values():
             issuer.on_change = self._changed
         self._publish(issuers.values())
@@ -79,6 +81,19 @@ class KeyStore:
             if issuer.current is not None:
                 self.cache.replace(issuer.issuer, issuer.current)
         self.snapshot = Snapshot(self.issuers.values())
+
+    def may_seek(self, now: float) -> bool:
+        """Whether a fetch could be due, under way or missed at any issuer: if not, an unknown key is refused at once."""
+        if now < self._quiet_until:
+            return False
+        quiet_until = float("inf")
+        for issuer in self.issuers.values():
+            until = issuer.quiet_until()
+            if now >= until:
+                return True
+            quiet_until = min(quiet_until, until)
+        self._quiet_until = quiet_until
+        return False
 
     def prefetch(self, now: float) -> None:
         """Fetch what is missing, a few issuers at a time, and wait for it; failures are logged, not raised."""

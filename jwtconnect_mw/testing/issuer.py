@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Literal
 
 from .._jose import SigningKey
 
-Outage = Literal["error", "hang", "drip", "truncated", "empty", "huge", "redirect", "html"]
+Outage = Literal[
+    "reset",
+    "error",
+    "hang",
+    "drip",
+    "drip_headers",
+    "truncated",
+    "garbage",
+    "empty",
+    "huge",
+    "redirect",
+    "html",
+    "gzip",
+]
+"""What may be wrong with an answer. ``stop()`` makes connections be refused, ``start()`` ends that."""
+
+_HUGE = 50_000_000
 
 
 class FakeIssuer:
@@ -36,13 +54,26 @@ class FakeIssuer:
         self.headers: dict[str, str] = {}
         self.outage: Outage | None = None
         self.requests: list[str] = []
-        self._release = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}{path}"
+        self._port = 0
+        self.start()
+        self.url = f"http://127.0.0.1:{self._port}{path}"
         self.jwks_url = f"{self.url}/jwks"
+
+    def start(self) -> None:
+        """Listen, after ``stop`` at the same port."""
+        self._release = threading.Event()
+        self._server = ThreadingHTTPServer(("127.0.0.1", self._port), self._handler())
+        self._server.daemon_threads = True
+        self._port = self._server.server_port
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
+
+    def stop(self) -> None:
+        """From now on connections are refused."""
+        self._release.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
 
     def __enter__(self) -> FakeIssuer:
         return self
@@ -50,14 +81,7 @@ class FakeIssuer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Stop: from now on connections are refused."""
-        self._release.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        self.stop()
 
     def token(
         self,
@@ -66,7 +90,7 @@ class FakeIssuer:
         key: SigningKey | None = None,
         header: Mapping[str, Any] | None = None,
     ) -> str:
-        """A signed RFC 9068 access token, good for five minutes; ``claims`` adds to or replaces, None leaves one out."""
+        """A signed RFC 9068 access token, good for five minutes; ``claims`` adds or replaces, None leaves one out."""
         now = int(self.clock())
         content = {
             "iss": self.url,
@@ -110,52 +134,58 @@ class FakeIssuer:
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:  # noqa: N802  # the name that http.server calls
+            def do_GET(self) -> None:
                 outer.requests.append(self.path)
                 try:
-                    outer._answer(self)
+                    for octets in outer._answer(self.path, self.headers.get("If-None-Match")):
+                        self.wfile.write(octets)
                 except OSError:  # the client gave up, as some outages make it do
                     self.close_connection = True
 
-            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # the signature of http.server
-                return
+            def log_message(self, format: str, *args: Any) -> None:
+                """Quiet."""
 
         return Handler
 
-    def _answer(self, handler: BaseHTTPRequestHandler) -> None:
-        document = self._documents().get(handler.path)
-        if document is None:
-            return handler.send_error(404)
-        body = json.dumps(document).encode()
-        status, headers = 200, {"Content-Type": "application/json", **self.headers}
-        if self.outage == "error":
-            status = 500
-        elif self.outage == "hang":
+    def _answer(self, path: str, known: str | None) -> Iterator[bytes]:
+        """The octets of an answer, piece by piece; then the connection is closed."""
+        outage, document = self.outage, self._documents().get(path)
+        if outage == "hang":
             self._release.wait()
-        elif self.outage == "redirect":
-            status, headers["Location"] = 302, self.jwks_url
-        elif self.outage == "html":
-            headers["Content-Type"] = "text/html"
-        elif self.outage == "empty":
-            body = b'{"keys":[]}'
-        elif self.outage == "huge":
-            body = b" " * 50_000_000
-        if status == 200 and "ETag" in headers and handler.headers.get("If-None-Match") == headers["ETag"]:
-            status, body = 304, b""
-        handler.send_response(status)
-        for name, value in headers.items():
-            handler.send_header(name, value)
+        if outage in ("hang", "reset"):
+            return
+        status, headers, body = self._content(document, known)
         if status != 304:
-            handler.send_header("Content-Length", str(len(body)))
-        handler.end_headers()
-        if self.outage == "truncated":
+            headers["Content-Length"] = str(len(body))
+        lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", *(f"{name}: {headers[name]}" for name in headers)]
+        head = "\r\n".join([*lines, "Connection: close", "", ""]).encode()
+        if outage == "truncated":
             body = body[: len(body) // 2]
-            handler.close_connection = True
-        if self.outage == "drip":
-            for octet in body:
-                if self._release.wait(0.05):
-                    return None
-                handler.wfile.write(bytes([octet]))
-        else:
-            handler.wfile.write(body)
-        return None
+        pieces = {"drip": [head, *_octets(body)], "drip_headers": [*_octets(head), body]}
+        for piece in pieces.get(outage or "", [head, body]):
+            yield piece
+            if outage in pieces and self._release.wait(0.05):
+                return
+
+    def _content(self, document: Mapping[str, Any] | None, known: str | None) -> tuple[int, dict[str, str], bytes]:
+        headers = {"Content-Type": "application/json", **self.headers}
+        if document is None:
+            return 404, headers, b"{}"
+        if known is not None and known == headers.get("ETag"):
+            return 304, headers, b""
+        body = json.dumps(document).encode()
+        wrong: dict[Outage | None, tuple[int, dict[str, str], bytes]] = {
+            "error": (500, {}, body),
+            "redirect": (302, {"Location": self.jwks_url}, body),
+            "html": (200, {"Content-Type": "text/html"}, body),
+            "gzip": (200, {"Content-Encoding": "gzip"}, gzip.compress(body)),
+            "garbage": (200, {}, b'{"keys": [nonsense'),
+            "empty": (200, {}, b'{"keys":[]}'),
+            "huge": (200, {}, b" " * _HUGE if self.outage == "huge" else b""),
+        }
+        status, changes, body = wrong.get(self.outage, (200, {}, body))
+        return status, {**headers, **changes}, body
+
+
+def _octets(text: bytes) -> list[bytes]:
+    return [bytes([octet]) for octet in text]
