@@ -13,11 +13,9 @@ from .token import ANONYMOUS
 from .verifier import KeysWanted
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, MutableMapping
+    from collections.abc import Awaitable, Callable
 
-    Scope = MutableMapping[str, Any]
-    Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-    Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+    # Every framework and server has types of its own for scope, receive and send; none accepts another's.
     App = Callable[[Any, Any, Any], Awaitable[None]]
 
 TOKEN, CLAIMS = "jwtconnect_mw.token", "jwtconnect_mw.claims"
@@ -38,9 +36,9 @@ class BearerMiddleware:
         self.app = app
         self.auth = auth
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         kind = scope["type"]
-        if kind != "http" and kind != "websocket":
+        if kind not in ("http", "websocket"):
             if kind != "lifespan":
                 raise ValueError("only http, websocket and lifespan scopes are let through")
             try:
@@ -73,7 +71,7 @@ class BearerMiddleware:
         return await self.app(inner, receive, send)
 
 
-def _path(scope: Scope) -> str:
+def _path(scope: Any) -> str:
     """The path below the mount point: servers and frameworks leave the root_path in (ASGI HTTP spec, 2.4)."""
     path: str = scope["path"]
     root: str = scope.get("root_path", "")
@@ -82,22 +80,22 @@ def _path(scope: Scope) -> str:
     return path
 
 
-def _is_plain(scope: Scope) -> bool:
+def _is_plain(scope: Any) -> bool:
     """Whether all read the path alike. Some route on an escaped slash; some cut a root_path such as "/a/"."""
     raw: bytes = scope.get("raw_path") or b""
     return b"%2f" not in raw.lower() and not scope.get("root_path", "")[1:].endswith("/")
 
 
-async def _refuse(response: Response, scope: Scope, receive: Receive, send: Send) -> None:
+async def _refuse(response: Response, scope: Any, receive: Any, send: Any) -> None:
     headers = [(name.lower().encode(), value.encode()) for name, value in response.headers]
     prefix = "http.response"
     if scope["type"] == "websocket":
         if (await receive())["type"] != "websocket.connect":
-            return None  # gone already
+            return  # gone already
         if _DENIAL not in (scope.get("extensions") or ()):
-            return await send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": ""})
+            await send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": ""})
+            return
         prefix = _DENIAL
     body = b"" if scope.get("method") == "HEAD" else response.body
     await send({"type": f"{prefix}.start", "status": response.status, "headers": headers})
     await send({"type": f"{prefix}.body", "body": body})
-    return None

@@ -35,7 +35,8 @@ class BearerAuth:
     ``required_scopes``: all of them must be granted to every token.
     ``public``: path prefixes, by whole segments, that need no token; credentials are not looked at there.
     ``optional``: "missing" lets requests without credentials through, "invalid" also those whose token is refused.
-    ``preflight``: let CORS preflights through. ``remote_user``: True for the subject, or a function from token to str.
+    ``preflight``: let CORS preflights through.
+    ``remote_user``: for WSGI, set REMOTE_USER: True for the subject, or a function from token to str.
     ``realm``, ``resource_metadata`` (a URL, RFC 9728): parameters of the challenge.
     ``on_refused(reason, context)``: called once for each refusal; it never sees the token.
     ``cache_size``: verified tokens remembered; 0 is off. ``fetch``: see ``jwtconnect_mw.fetch``. ``clock``: seconds

@@ -136,7 +136,12 @@ class TokenVerifier:
         if header is None:
             header = parse_header(header_segment)
         snapshot = self._store.snapshot  # before the key is found: at a hit, an older one only means another look
-        key = self._verified_by(header, octets, segments, now, waited)
+        try:
+            key = self._verified_by(header, octets, segments, now, waited)
+        except InvalidToken:
+            if self._store.snapshot is snapshot:
+                raise
+            key = self._verified_by(header, octets, segments, now, waited)  # the keys changed while one was looked for
         if not known and len(header_segment) <= _REMEMBERED_HEADER:  # only now that a signature covers it
             self._headers.put(header_segment, header, len(header_segment))
         policy = self._policies[key.issuer]
@@ -192,6 +197,8 @@ class TokenVerifier:
     def _narrowed(self, keys: tuple[VerificationKey, ...], payload_segment: bytes) -> tuple[VerificationKey, ...]:
         """More keys fit than may be tried: the unverified issuer picks whose to try. It proves nothing by that."""
         issuer = self._unverified(payload_segment).get("iss")
+        if type(issuer) is not str or issuer not in self._policies:
+            raise UntrustedIssuer
         return tuple([key for key in keys if key.issuer == issuer][:_MOST_TRIED])
 
     def _unverified(self, payload_segment: bytes) -> dict[str, Any]:

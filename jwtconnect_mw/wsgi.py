@@ -22,7 +22,7 @@ _VISIBLE = re.compile(r"[!-~]+")
 class BearerMiddleware:
     """Lets a request reach ``app`` only with what ``auth`` demands, and hands the verified token on.
 
-    ``environ["jwtconnect_mw.token"]`` is an AccessToken or None, ``environ["jwtconnect_mw.claims"]`` its claims or None.
+    ``environ["jwtconnect_mw.token"]`` is an AccessToken or None, ``environ["jwtconnect_mw.claims"]`` has its claims.
     """
 
     def __init__(self, app: WSGIApplication, auth: BearerAuth) -> None:

@@ -106,13 +106,13 @@ class IssuerKeys:
             if self._flight is None and not self._failing and self.is_fresh(now):
                 self._unknown[_mark(kid)] = now
 
-    def quiet_until(self) -> float:
-        """Until when no fetch can begin and the keys are fresh, so that nothing can be learnt of an unknown key."""
+    def quiet(self) -> tuple[float, float]:
+        """From when until when no fetch can begin and the keys are fresh: nothing can be learnt of an unknown key."""
         if self._source.static:
-            return float("inf")
+            return float("-inf"), float("inf")
         if self.current is None or self._flight is not None or self.last_attempt is None:
-            return float("-inf")
-        return min(self.fresh_until, self.last_attempt + COOLDOWN)
+            return float("inf"), float("-inf")
+        return max(self.good_from, self.last_attempt), min(self.fresh_until, self.last_attempt + COOLDOWN)
 
     def is_fresh(self, now: float) -> bool:
         return self.current is not None and self.good_from <= now < self.fresh_until

@@ -66,7 +66,7 @@ class KeyStore:
         self.issuers = issuers
         self.cache = KeyCache()
         self._lock = threading.Lock()
-        self._quiet_until = float("-inf")
+        self._quiet = float("inf"), float("-inf")
         for issuer in issuers.values():
             issuer.on_change = self._changed
         self._publish(issuers.values())
@@ -83,16 +83,17 @@ class KeyStore:
         self.snapshot = Snapshot(self.issuers.values())
 
     def may_seek(self, now: float) -> bool:
-        """Whether a fetch could be due, under way or missed at any issuer: if not, an unknown key is refused at once."""
-        if now < self._quiet_until:
+        """Whether a fetch could be due, under way or missed at any issuer; if not, an unknown key stays unknown."""
+        since, until = self._quiet
+        if since <= now < until:
             return False
-        quiet_until = float("inf")
+        since, until = float("-inf"), float("inf")
         for issuer in self.issuers.values():
-            until = issuer.quiet_until()
-            if now >= until:
+            start, end = issuer.quiet()
+            if not start <= now < end:
                 return True
-            quiet_until = min(quiet_until, until)
-        self._quiet_until = quiet_until
+            since, until = max(since, start), min(until, end)
+        self._quiet = since, until
         return False
 
     def prefetch(self, now: float) -> None:

@@ -1,0 +1,89 @@
+"""What the case table cannot show: keys that change while a token is looked at, and tokens that many keys fit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from jwtconnect_mw import AuthError, BearerAuth, TrustedIssuer
+from jwtconnect_mw.testing import FakeIssuer, ManualClock
+
+from .cases import without_kid
+from .kit import AUDIENCE, auth, key, policy, token
+
+
+def reason_of(bearer_auth: BearerAuth, text: str) -> str | None:
+    try:
+        bearer_auth.authenticate("Bearer " + text)
+    except AuthError as error:
+        return error.reason
+    return None
+
+
+@pytest.mark.parametrize("drop_old", [False, True])
+def test_keys_that_land_while_a_key_is_looked_for_are_looked_at(
+    drop_old: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = ManualClock()
+    with FakeIssuer(clock=clock) as issuer:
+        bearer_auth = BearerAuth(TrustedIssuer(issuer.url, audience=issuer.audience), clock=clock)
+        bearer_auth.prefetch()
+        issuer.rotate(drop_old=drop_old)
+        clock.advance(31)
+        store = bearer_auth._store
+        may_seek = store.may_seek
+
+        def landing(now: float) -> bool:
+            """Between the look-up and the verdict, another request's fetch lands."""
+            flight = store.issuers[issuer.url].begin(now)
+            if flight is not None:
+                flight.result(5)
+            return may_seek(now)
+
+        monkeypatch.setattr(store, "may_seek", landing)
+        assert reason_of(bearer_auth, issuer.token()) is None
+        assert reason_of(bearer_auth, issuer.token(key=key("ES256", "evil"))) == "unknown_key"
+
+
+def sharing(count: int, kid: str | None) -> tuple[BearerAuth, list[str]]:
+    """Many issuers whose keys the header does not tell apart, and a token of each."""
+    signers = [key("ES256", f"shared-{number}") for number in range(count)]
+    names = [f"https://as-{number}.example" for number in range(count)]
+    sets = [{"keys": [{**without_kid(signer)["keys"][0], **({"kid": kid} if kid else {})}]} for signer in signers]
+    policies = [TrustedIssuer(name, audience=AUDIENCE, keys=keys) for name, keys in zip(names, sets, strict=True)]
+    header: dict[str, Any] = {"kid": kid or ...}
+    texts = [token({"iss": name}, header, signer) for name, signer in zip(names, signers, strict=True)]
+    return auth(*policies), texts
+
+
+@pytest.mark.parametrize("kid", ["1", None])
+@pytest.mark.parametrize("count", [2, 3, 4, 10])
+def test_issuers_may_share_a_kid(count: int, kid: str | None) -> None:
+    bearer_auth, texts = sharing(count, kid)
+    assert [reason_of(bearer_auth, text) for text in texts] == [None] * count
+    first, second = texts[0].rpartition("."), texts[1].rpartition(".")
+    assert reason_of(bearer_auth, f"{first[0]}.{second[2]}") == "bad_signature"
+
+
+@pytest.mark.parametrize("count", [2, 10])
+def test_a_key_vouches_for_its_own_issuer_only(count: int) -> None:
+    bearer_auth, _ = sharing(count, "1")
+    forged = token({"iss": "https://as-1.example"}, {"kid": "1"}, key("ES256", "shared-0"))
+    assert reason_of(bearer_auth, forged) in ("untrusted_issuer", "bad_signature")
+
+
+@pytest.mark.parametrize("payload", ["bm90IGpzb24", "!"])
+def test_many_keys_and_a_payload_that_names_no_issuer(payload: str) -> None:
+    bearer_auth, texts = sharing(5, "1")
+    header, _, signature = texts[0].split(".")
+    assert reason_of(bearer_auth, f"{header}.{payload}.{signature}") in ("malformed_token", "malformed_credentials")
+    for issuer in ("https://evil.example", ["https://as-1.example"], ...):
+        assert reason_of(bearer_auth, token({"iss": issuer}, {"kid": "1"})) == "untrusted_issuer"
+
+
+def test_of_many_keys_without_kid_three_are_tried() -> None:
+    signers = [key("ES256", name) for name in "abcd"]
+    bearer_auth = auth(policy(keys=without_kid(*signers)))
+    outcomes = [reason_of(bearer_auth, token(header={"kid": ...}, by=signer)) for signer in signers]
+    assert outcomes == [None, None, None, "bad_signature"]

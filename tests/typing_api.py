@@ -1,0 +1,70 @@
+"""The whole public surface, used as its users use it. mypy --strict and pyright read it; nothing runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jwtconnect_mw import ANY_AUDIENCE, AccessToken, Anonymous, AuthError, BearerAuth, ConfigurationError, HttpFetch
+from jwtconnect_mw import TrustedIssuer as Trusted
+from jwtconnect_mw.asgi import BearerMiddleware as AsgiMiddleware
+from jwtconnect_mw.fetch import Fetched
+from jwtconnect_mw.revocation import MemoryRevocationList, RevocationList
+from jwtconnect_mw.testing import FakeIssuer, ManualClock
+from jwtconnect_mw.wsgi import BearerMiddleware as WsgiMiddleware
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+    from asgiref.typing import ASGI3Application
+
+
+def fetch(url: str, headers: Mapping[str, str], timeout: float) -> Fetched:
+    return Fetched(200, {"content-type": "application/json"}, b"{}")
+
+
+def refused(reason: str, context: Mapping[str, Any]) -> None:
+    print(reason, context["status"])
+
+
+def build(wsgi: WSGIApplication, asgi: ASGI3Application) -> tuple[WSGIApplication, ASGI3Application]:
+    revocations: RevocationList = MemoryRevocationList(clock=ManualClock(5.0))
+    auth = BearerAuth(
+        Trusted("https://as.example", audience="api"),
+        Trusted("b", audience=["a", "b"], keys=Path("jwks.json"), algorithms=("ES256",), profile="rfc9068", leeway=0.5),
+        Trusted(
+            "c", audience=ANY_AUDIENCE, keys=b"x" * 32, algorithms=["HS256"], scope_claim=lambda claims: claims["scp"]
+        ),
+        revocations=revocations,
+        required_scopes={"read"},
+        public=["/health"],
+        optional="missing",
+        preflight=True,
+        remote_user=lambda token: token.issuer + "|" + (token.subject or ""),
+        realm="api",
+        resource_metadata="https://api.example/.well-known/oauth-protected-resource",
+        on_refused=refused,
+        fetch=HttpFetch(ca_file="ca.pem", environment_proxies=True, deadline=3),
+    )
+    BearerAuth(Trusted("https://as.example", audience="api"), fetch=fetch, cache_size=0)
+    return WsgiMiddleware(wsgi, auth), AsgiMiddleware(asgi, auth)
+
+
+async def use(auth: BearerAuth) -> str | None:
+    try:
+        token: AccessToken | None = auth.authenticate("Bearer x", method="GET", path="/")
+        token = await auth.aauthenticate(None)
+    except AuthError as error:
+        status: int = error.status
+        reason: str = error.reason
+        return f"{status} {reason} {error.error}"
+    except ConfigurationError as error:
+        return error.field
+    who: AccessToken | Anonymous = token or Anonymous()
+    scopes: frozenset[str] = who.scopes
+    auth.prefetch()
+    state: str = auth.health()["https://as.example"]["state"]
+    claims: dict[str, Any] = token.to_dict() if token else {}
+    with FakeIssuer(alg="RS256") as issuer:
+        issuer.outage = "drip"
+    return claims.get("sub") or who.display_name or state or str(scopes)
