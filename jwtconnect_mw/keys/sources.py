@@ -128,7 +128,7 @@ def fetch_json(
         answer = fetch(url, dict(validators), timeout)
     except FetchError as error:
         raise SourceError(str(error)) from None
-    except Exception:
+    except BaseException:  # the thread is ours: neither an exit nor a cancelled task of the function's own ends it
         raise SourceError("the fetch function failed") from None
     age = soft_age(answer.headers)
     if answer.status == 304:

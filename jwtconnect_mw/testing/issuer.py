@@ -161,11 +161,13 @@ class FakeIssuer:
         head = "\r\n".join([*lines, "Connection: close", "", ""]).encode()
         if outage == "truncated":
             body = body[: len(body) // 2]
-        pieces = {"drip": [head, *_octets(body)], "drip_headers": [*_octets(head), body]}
-        for piece in pieces.get(outage or "", [head, body]):
-            yield piece
-            if outage in pieces and self._release.wait(0.05):
+        answer = head + body
+        at_once = {"drip": len(head), "drip_headers": 0}.get(outage or "", len(answer))
+        yield answer[:at_once]
+        for octet in answer[at_once:]:
+            if self._release.wait(0.05):
                 return
+            yield bytes([octet])
 
     def _content(self, document: Mapping[str, Any] | None, known: str | None) -> tuple[int, dict[str, str], bytes]:
         headers = {"Content-Type": "application/json", **self.headers}
@@ -185,7 +187,3 @@ class FakeIssuer:
         }
         status, changes, body = wrong.get(self.outage, (200, {}, body))
         return status, {**headers, **changes}, body
-
-
-def _octets(text: bytes) -> list[bytes]:
-    return [bytes([octet]) for octet in text]
