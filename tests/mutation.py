@@ -1,6 +1,6 @@
 """Take each rule out of the package and see that a test falls: `python -m tests.mutation [module ...]`.
 
-A rule is a `raise`, a `return` of an error or of a refusal, or a condition. Each is removed in a copy of the tree, where
+A rule is a `raise` or a condition. Each is removed, or its boundary moved, in a copy of the tree, where
 the tests below run until the first failure. What survives is printed; the exit status is 1 if anything does.
 Survivors that change nothing that can be seen are listed in EQUIVALENT, each with the reason.
 """
