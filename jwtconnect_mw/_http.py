@@ -73,10 +73,8 @@ def bearer_token(value: str) -> str | None:
     return None
 
 
-def is_preflight(method: str, headers: Iterable[tuple[bytes, bytes]]) -> bool:
-    """Whether a request is a CORS preflight: OPTIONS with Origin and Access-Control-Request-Method (Fetch, 4.8)."""
-    if method != "OPTIONS":
-        return False
+def is_preflight(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether an OPTIONS request is a CORS preflight: it has Origin and Access-Control-Request-Method (Fetch, 4.8)."""
     names = {name for name, _ in headers}
     return b"origin" in names and b"access-control-request-method" in names
 

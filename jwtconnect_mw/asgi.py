@@ -53,9 +53,7 @@ class BearerMiddleware:
             headers = scope["headers"]
             authorization = single_authorization(headers)
             try:
-                token = auth.decide(
-                    authorization, method, path, method == "OPTIONS" and is_preflight("OPTIONS", headers)
-                )
+                token = auth.decide(authorization, method, path, method == "OPTIONS" and is_preflight(headers))
             except KeysWanted as want:  # the one await on the way in, where keys must be fetched first
                 token = await auth.after(want, authorization, method, path)
         except AuthError as error:

@@ -53,7 +53,7 @@ class BearerMiddleware:
 
 def _is_preflight(environ: WSGIEnvironment) -> bool:
     names = (("HTTP_ORIGIN", b"origin"), ("HTTP_ACCESS_CONTROL_REQUEST_METHOD", b"access-control-request-method"))
-    return is_preflight("OPTIONS", [(name, b"") for variable, name in names if variable in environ])
+    return is_preflight([(name, b"") for variable, name in names if variable in environ])
 
 
 def _set_remote_user(environ: dict[str, Any], auth: BearerAuth, token: AccessToken | None) -> None:

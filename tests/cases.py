@@ -133,6 +133,7 @@ def _structure() -> list[Case]:
         bad("plus in the signature", t[:-2] + "+" + t[-1], malformed),
         bad("tilde in the signature", t[:-2] + "~" + t[-1], malformed),
         bad("length 1 mod 4", t[:-1], malformed),
+        bad("slash in the signature, unknown kid", token(header={"kid": "unknown"})[:-2] + "/A", malformed),
         bad("payload of length 1 mod 4, signed", sealed(f"{header}.{payload.rstrip('=')[: len(payload) // 4 * 4]}A"), malformed),
         good("RSA", by_es512, policy={"keys": jwks(key("RS256"))}),
         bad("unused bits set", other_spelling, malformed, policy={"keys": jwks(key("RS256"))}),

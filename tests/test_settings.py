@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import logging
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, x25519
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
+from cryptography.x509.oid import NameOID
 
 from jwtconnect_mw import ANY_AUDIENCE, BearerAuth, ConfigurationError, HttpFetch, TrustedIssuer
 from jwtconnect_mw._jose import SigningKey
@@ -21,6 +31,20 @@ from .kit import auth as make_auth
 def pem(signer: SigningKey) -> str:
     public = signer._native.public_key()
     return public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+def private_pem(signer: SigningKey, password: bytes | None = None) -> str:
+    how = BestAvailableEncryption(password) if password else NoEncryption()
+    return signer._native.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, how).decode()
+
+
+def certificate(signer: SigningKey) -> str:
+    """A self-signed one; its dates are not looked at: a key is trusted because it was configured."""
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "as.example")])
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).serial_number(1)
+    builder = builder.not_valid_before(datetime(2000, 1, 1)).not_valid_after(datetime(2001, 1, 1))
+    signed = builder.public_key(signer._native.public_key()).sign(signer._native, hashes.SHA256())
+    return signed.public_bytes(Encoding.PEM).decode()
 
 
 REFUSED: list[tuple[str, dict[str, Any]]] = [
@@ -65,6 +89,9 @@ REFUSED: list[tuple[str, dict[str, Any]]] = [
     ("keys", {"keys": x25519.X25519PrivateKey.generate()}),
     ("keys", {"keys": dsa.generate_private_key(1024)}),
     ("keys", {"keys": ec.generate_private_key(ec.SECP256K1())}),
+    ("keys", {"keys": ec.generate_private_key(ec.BrainpoolP256R1())}),
+    ("keys", {"keys": {**jwks()["keys"][0], "kid": 5}}),
+    ("keys", {"keys": private_pem(key(), b"a password")}),
     ("keys", {"keys": "ftp://as.example/jwks"}),
     ("keys", {"keys": "http://as.example/jwks"}),
     ("keys", {"keys": "https://user:secret@as.example/jwks"}),
@@ -145,8 +172,17 @@ def test_a_bad_fetch_setting_is_refused(settings: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     "keys",
-    [jwks(), jwks()["keys"][0], pem(key()), key()._native, key()._native.public_key(), without_kid(key())],
-    ids=["set", "jwk", "pem", "private", "public", "no kid"],
+    [
+        jwks(),
+        jwks()["keys"][0],
+        pem(key()),
+        "\n" + private_pem(key()),
+        certificate(key()),
+        key()._native,
+        key()._native.public_key(),
+        without_kid(key()),
+    ],
+    ids=["set", "jwk", "pem", "private pem", "certificate", "private", "public", "no kid"],
 )
 def test_keys_can_be_given_in_several_forms(keys: object) -> None:
     assert make_auth(policy(keys=keys)).authenticate(f"Bearer {token()}")

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
+import json
+import sys
 from typing import Any
 
 import pytest
 
 from jwtconnect_mw import AuthError, BearerAuth, TrustedIssuer
+from jwtconnect_mw._strict import json_object
 from jwtconnect_mw.testing import FakeIssuer, ManualClock
 
 from .cases import without_kid
@@ -87,3 +92,53 @@ def test_of_many_keys_without_kid_three_are_tried() -> None:
     bearer_auth = auth(policy(keys=without_kid(*signers)))
     outcomes = [reason_of(bearer_auth, token(header={"kid": ...}, by=signer)) for signer in signers]
     assert outcomes == [None, None, None, "bad_signature"]
+
+
+def test_a_token_of_many_keys_is_judged_by_the_issuer_it_names_before_a_fetch() -> None:
+    """Keys are missing, so the payload is read: what is wrong with any key is refused without a fetch."""
+    with FakeIssuer() as issuer, FakeIssuer(alg="RS256") as other:
+        strict = TrustedIssuer(issuer.url, audience=issuer.audience, algorithms=["ES256"], profile="rfc9068")
+        bearer_auth = BearerAuth(strict, TrustedIssuer(other.url, audience=other.audience))
+        foreign = {"alg": "RS256", "kid": "x"}
+        assert reason_of(bearer_auth, issuer.token(key=key("RS256"), header=foreign)) == "algorithm_not_allowed"
+        assert reason_of(bearer_auth, issuer.token(header={"typ": "JWT"})) == "wrong_token_type"
+        assert reason_of(bearer_auth, issuer.token({"exp": 5, "iat": 1})) == "expired"
+        assert reason_of(bearer_auth, issuer.token({"aud": "x"})) == "wrong_audience"
+        assert reason_of(bearer_auth, issuer.token({"iss": "https://evil.example"})) == "untrusted_issuer"
+        assert reason_of(bearer_auth, issuer.token({"iss": 5})) == "untrusted_issuer"
+        assert reason_of(bearer_auth, issuer.token({"x": "y" * 4000})) == "unknown_key"
+        assert reason_of(bearer_auth, issuer.token({"x": [0] * 600})) == "malformed_token"
+        assert issuer.requests == other.requests == []
+
+
+def test_a_kid_of_a_key_that_does_not_fit_causes_no_fetch() -> None:
+    clock = ManualClock()
+    with FakeIssuer(clock=clock) as issuer:
+        bearer_auth = BearerAuth(TrustedIssuer(issuer.url, audience=issuer.audience), clock=clock)
+        bearer_auth.prefetch()
+        clock.advance(31)
+        text = issuer.token(header={"alg": "ES384"})
+        assert reason_of(bearer_auth, text) == "unusable_key"
+        assert issuer.jwks_requests() == 1
+
+
+def test_the_async_twin_waits_for_keys_too() -> None:
+    with FakeIssuer() as issuer:
+        bearer_auth = BearerAuth(TrustedIssuer(issuer.url, audience=issuer.audience))
+        found = asyncio.run(bearer_auth.aauthenticate("Bearer " + issuer.token(), method="GET", path="/"))
+        assert found is not None
+
+
+@pytest.mark.skipif(
+    sys.version_info >= (3, 12), reason="later interpreters count the C stack apart: nothing to run out of"
+)
+def test_a_stack_that_is_nearly_full_refuses() -> None:
+    text = json.dumps({"x": json.loads("[" * 60 + "]" * 60)}).encode()
+
+    def from_depth(depth: int) -> Any:
+        return from_depth(depth - 1) if depth else json_object.read(text)
+
+    limit = sys.getrecursionlimit()
+    room = limit - len(inspect.stack(0))
+    with pytest.raises(ValueError):
+        from_depth(room - 40)

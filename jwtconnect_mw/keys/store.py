@@ -123,5 +123,5 @@ def _after_fork() -> None:
         store.after_fork()
 
 
-if hasattr(os, "register_at_fork"):
+if hasattr(os, "register_at_fork"):  # pragma: no branch  # only Windows has no fork
     os.register_at_fork(after_in_child=_after_fork)
