@@ -182,7 +182,7 @@ class TokenVerifier:
             signature = b64url_decode(signature_segment)
         except ValueError:
             raise MalformedToken from None
-        signing_input = octets[: -len(signature_segment) - 1] if signature_segment else octets[:-1]
+        signing_input = octets[: -len(signature_segment) - 1]
         usable = False
         for key in keys:
             state = self._store.issuers[key.issuer]

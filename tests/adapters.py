@@ -104,12 +104,18 @@ def call_asgi(app: Any, headers: Headers, method: str = "GET", path: str = "/") 
     }
 
     to_receive = [{"type": "http.request", "body": b"", "more_body": False}]
+    answered = asyncio.Event()
 
     async def receive() -> dict[str, Any]:
-        return to_receive.pop() if to_receive else await asyncio.Future()  # the client waits for its answer
+        if to_receive:
+            return to_receive.pop()
+        await answered.wait()  # the client waits for its answer before it goes
+        return {"type": "http.disconnect"}
 
     async def send(message: dict[str, Any]) -> None:
         sent.append(message)
+        if message["type"] == "http.response.body" and not message.get("more_body"):
+            answered.set()
 
     asyncio.run(app(scope, receive, send))
     fields = {name.decode(): value.decode() for name, value in sent[0]["headers"]}

@@ -106,6 +106,7 @@ def test_a_token_of_many_keys_is_judged_by_the_issuer_it_names_before_a_fetch() 
         assert reason_of(bearer_auth, issuer.token({"aud": "x"})) == "wrong_audience"
         assert reason_of(bearer_auth, issuer.token({"iss": "https://evil.example"})) == "untrusted_issuer"
         assert reason_of(bearer_auth, issuer.token({"iss": 5})) == "untrusted_issuer"
+        assert reason_of(bearer_auth, issuer.token({"iss": [issuer.url]})) == "untrusted_issuer"
         assert reason_of(bearer_auth, issuer.token({"x": "y" * 4000})) == "unknown_key"
         assert reason_of(bearer_auth, issuer.token({"x": [0] * 600})) == "malformed_token"
         assert issuer.requests == other.requests == []
@@ -142,3 +143,40 @@ def test_a_stack_that_is_nearly_full_refuses() -> None:
     room = limit - len(inspect.stack(0))
     with pytest.raises(ValueError):
         from_depth(room - 40)
+
+
+def test_a_token_of_the_default_profile_may_be_plain_jwt_when_keys_are_missing() -> None:
+    with FakeIssuer() as issuer:
+        bearer_auth = BearerAuth(TrustedIssuer(issuer.url, audience=issuer.audience))
+        assert reason_of(bearer_auth, issuer.token(header={"typ": "JWT"})) is None
+
+
+@pytest.mark.parametrize(("length", "reason"), [(16_384, None), (16_385, "token_too_large")])
+def test_the_greatest_length(length: int, reason: str | None) -> None:
+    for padding in range(11_900, 12_300):
+        for more in range(3):
+            text = token({"x": "y" * padding}, {"x": "z" * more})
+            if len(text) == length:
+                assert reason_of(auth(), text) == reason
+                return
+    pytest.fail("no token of that length was made")
+
+
+@pytest.mark.parametrize(("length", "reason"), [(16_448, "token_too_large"), (16_449, "credentials_too_large")])
+def test_the_greatest_header_value(length: int, reason: str) -> None:
+    assert reason_of(auth(), "a" * (length - len("Bearer "))) == reason
+
+
+def test_text_that_no_server_hands_on() -> None:
+    for value in ("Bearer a\ud800", "Bearer \u0130", "Basic \ud800"):
+        with pytest.raises(AuthError) as caught:
+            auth().authenticate(value)
+        assert caught.value.reason == "malformed_credentials"
+
+
+def test_a_direct_caller_is_a_preflight_by_its_method() -> None:
+    bearer_auth = auth(preflight=True)
+    assert bearer_auth.authenticate(None, method="OPTIONS") is None
+    for method, preflight in (("GET", None), ("OPTIONS", False)):
+        with pytest.raises(AuthError):
+            bearer_auth.authenticate(None, method=method, preflight=preflight)
