@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from http import HTTPStatus
 
 from .errors import (
     AuthError,
@@ -28,11 +29,13 @@ _MOST_COMMAS = 32
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A refusal as a value. ``headers`` are ASCII; ``body`` is JSON."""
+    """A refusal as a value, ready for either interface. ``headers`` are ASCII; ``body`` is JSON."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
     body: bytes
+    status_line: str
+    raw_headers: tuple[tuple[bytes, bytes], ...]
 
 
 def single_authorization(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
@@ -113,4 +116,7 @@ def refusal(error: AuthError, realm: str | None = None, resource_metadata: str |
         headers.append(("Retry-After", str(error.retry_after)))
     else:
         headers.append(("WWW-Authenticate", challenge(error, realm, resource_metadata)))
-    return Response(error.status, tuple(headers), body)
+    raw_headers = tuple((name.lower().encode(), value.encode()) for name, value in headers)
+    return Response(
+        error.status, tuple(headers), body, f"{error.status} {HTTPStatus(error.status).phrase}", raw_headers
+    )

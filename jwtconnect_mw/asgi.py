@@ -55,18 +55,12 @@ class BearerMiddleware:
             try:
                 token = auth.decide(authorization, method, path, method == "OPTIONS" and is_preflight(headers))
             except KeysWanted as want:  # the one await on the way in, where keys must be fetched first
-                token = await auth.after(want, authorization, method, path)
+                token = await auth.aresume(want, authorization, method, path)
         except AuthError as error:
             return await _refuse(auth.refuse(error, method=method, path=_path(scope)), scope, receive, send)
-        inner = dict(scope)
-        inner[TOKEN] = token
-        if token is None:
-            inner[CLAIMS] = None
-            inner["user"] = inner["auth"] = ANONYMOUS
-        else:
-            inner[CLAIMS] = token.claims
-            inner["user"] = inner["auth"] = token
-        return await self.app(inner, receive, send)
+        claims = None if token is None else token.claims
+        who = ANONYMOUS if token is None else token
+        return await self.app({**scope, TOKEN: token, CLAIMS: claims, "user": who, "auth": who}, receive, send)
 
 
 def _path(scope: Any) -> str:
@@ -85,7 +79,6 @@ def _is_plain(scope: Any) -> bool:
 
 
 async def _refuse(response: Response, scope: Any, receive: Any, send: Any) -> None:
-    headers = [(name.lower().encode(), value.encode()) for name, value in response.headers]
     prefix = "http.response"
     if scope["type"] == "websocket":
         if (await receive())["type"] != "websocket.connect":
@@ -95,5 +88,5 @@ async def _refuse(response: Response, scope: Any, receive: Any, send: Any) -> No
             return
         prefix = _DENIAL
     body = b"" if scope.get("method") == "HEAD" else response.body
-    await send({"type": f"{prefix}.start", "status": response.status, "headers": headers})
+    await send({"type": f"{prefix}.start", "status": response.status, "headers": list(response.raw_headers)})
     await send({"type": f"{prefix}.body", "body": body})

@@ -103,13 +103,8 @@ class BearerAuth:
         """
         try:
             return self.decide(authorization, method, path, preflight)
-        except KeysWanted as wanted:
-            want = wanted
-        try:
-            wait([want.flight], MAX_WAIT)
-        finally:
-            want.keys.leave()
-        return self.decide(authorization, method, path, False, waited=True)
+        except KeysWanted as want:
+            return self.resume(want, authorization, method, path)
 
     async def aauthenticate(
         self,
@@ -122,13 +117,23 @@ class BearerAuth:
         """As ``authenticate``, on an asyncio loop, which it never blocks."""
         try:
             return self.decide(authorization, method, path, preflight)
-        except KeysWanted as wanted:
-            return await self.after(wanted, authorization, method, path)
+        except KeysWanted as want:
+            return await self.aresume(want, authorization, method, path)
 
-    async def after(
+    def resume(
         self, want: KeysWanted, authorization: str | None, method: str | None, path: str | None
     ) -> AccessToken | None:
         """Wait for the keys that ``decide`` wants, then decide. Raises AuthError."""
+        try:
+            wait([want.flight], MAX_WAIT)
+        finally:
+            want.keys.leave()
+        return self.decide(authorization, method, path, False, waited=True)
+
+    async def aresume(
+        self, want: KeysWanted, authorization: str | None, method: str | None, path: str | None
+    ) -> AccessToken | None:
+        """As ``resume``, without blocking the loop."""
         try:
             await asyncio.wait([asyncio.wrap_future(want.flight)], timeout=MAX_WAIT)
         finally:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from ._http import is_preflight
 from .auth import BearerAuth
 from .errors import AuthError
 from .token import AccessToken
+from .verifier import KeysWanted
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -34,15 +34,14 @@ class BearerMiddleware:
         method = environ["REQUEST_METHOD"]
         path = environ.get("PATH_INFO", "")
         try:
-            token = auth.authenticate(
-                environ.get("HTTP_AUTHORIZATION"),
-                method=method,
-                path=path,
-                preflight=method == "OPTIONS" and _is_preflight(environ),
-            )
+            authorization = environ.get("HTTP_AUTHORIZATION")
+            try:
+                token = auth.decide(authorization, method, path, method == "OPTIONS" and _is_preflight(environ))
+            except KeysWanted as want:  # the one wait on the way in, where keys must be fetched first
+                token = auth.resume(want, authorization, method, path)
         except AuthError as error:
             response = auth.refuse(error, method=method, path=path)
-            start_response(f"{response.status} {HTTPStatus(response.status).phrase}", list(response.headers))
+            start_response(response.status_line, list(response.headers))
             return [] if method == "HEAD" else [response.body]
         environ[TOKEN] = token
         environ[CLAIMS] = None if token is None else token.claims
