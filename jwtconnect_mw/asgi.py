@@ -58,9 +58,11 @@ class BearerMiddleware:
                 token = await auth.aresume(want, authorization, method, path)
         except AuthError as error:
             return await _refuse(auth.refuse(error, method=method, path=_path(scope)), scope, receive, send)
-        claims = None if token is None else token.claims
-        who = ANONYMOUS if token is None else token
-        return await self.app({**scope, TOKEN: token, CLAIMS: claims, "user": who, "auth": who}, receive, send)
+        inner = dict(scope)
+        inner[TOKEN] = token
+        inner[CLAIMS] = None if token is None else token.claims
+        inner["user"] = inner["auth"] = ANONYMOUS if token is None else token
+        return await self.app(inner, receive, send)
 
 
 def _path(scope: Any) -> str:
