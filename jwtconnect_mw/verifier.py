@@ -138,8 +138,8 @@ class TokenVerifier:
         snapshot = self._store.snapshot  # before the key is found: at a hit, an older one only means another look
         try:
             key = self._verified_by(header, octets, segments, now, waited)
-        except InvalidToken:
-            if self._store.snapshot is snapshot:
+        except InvalidToken as error:
+            if self._store.snapshot is snapshot and not self._has_come_back(error, header, now):
                 raise
             key = self._verified_by(header, octets, segments, now, waited)  # the keys changed while one was looked for
         if not known and len(header_segment) <= _REMEMBERED_HEADER:  # only now that a signature covers it
@@ -193,6 +193,13 @@ class TokenVerifier:
         if usable and header.kid is not None:
             raise BadSignature
         raise self._refusal_without_key(header, payload_segment, now, waited, tried=usable)
+
+    def _has_come_back(self, error: InvalidToken, header: Header, now: float) -> bool:
+        """Whether a key that was too old when it was looked for was found to be current before it was refused."""
+        if not isinstance(error, (UnknownKey, UnusableKey)):
+            return False
+        keys = self._store.snapshot.find(header.kid, header.alg)
+        return any(self._store.issuers[key.issuer].tend(now) for key in keys)
 
     def _narrowed(self, keys: tuple[VerificationKey, ...], payload_segment: bytes) -> tuple[VerificationKey, ...]:
         """More keys fit than may be tried: the unverified issuer picks whose to try. It proves nothing by that."""

@@ -183,6 +183,8 @@ def _structure() -> list[Case]:
         bad("payload with a negative integer of 4,301 digits", member('"x": -' + "1" * 4301), malformed),
         good("payload with 64 levels", strange(nested(64))),
         bad("payload with 65 levels", strange(nested(65)), malformed),
+        good("payload with 64 levels and more brackets", strange(nested(64)[:-1] + ', "y": [[[]], [], {}]}')),
+        bad("payload with 65 levels and more brackets", strange(nested(65)[:-1] + ', "y": [[[]], [], {}]}'), malformed),
         bad("payload with 5,000 levels", strange(nested(5000)), malformed),
         good("payload with many brackets in strings", member('"x": "' + "[{" * 100 + '"')),
         good("payload with many brackets behind escaped quotes", member('"x": "\\"' + "[{" * 100 + '\\\\"')),

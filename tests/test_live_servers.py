@@ -202,8 +202,8 @@ def test_what_is_let_through_is_public_to_the_application_as_well(live: Running,
 )
 def test_long_headers(live: Running, size: int, status: int) -> None:
     """Up to 16,384 characters of token are read. What a server does not take itself is a 4xx or a closed connection."""
-    assert only(live, "/a", field(live)).status == 200  # so that keys are there: without, no large payload is read
-    value = live.issuer.token({"filler": "x" * (size * 3 // 4 - 400)}) if status == 200 else "a" * size
+    # The JOSE header is what is long: a long payload is not read by a worker that has no keys yet.
+    value = live.issuer.token(header={"filler": "x" * (size * 3 // 4 - 400)}) if status == 200 else "a" * size
     found = exchange(live.connect(), request("/a", f"Authorization: Bearer {value}", close=True))
     if size <= 7_000 or (live.server.long_headers and size < 16_500):
         assert [answer.status for answer in found] == [status]

@@ -180,3 +180,36 @@ def test_a_direct_caller_is_a_preflight_by_its_method() -> None:
     for method, preflight in (("GET", None), ("OPTIONS", False)):
         with pytest.raises(AuthError):
             bearer_auth.authenticate(None, method=method, preflight=preflight)
+
+
+def test_our_limit_of_digits_holds_where_the_interpreters_is_off() -> None:
+    limit = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(0)
+    try:
+        assert json_object.read(b'{"x": -%s}' % (b"1" * 4300))["x"] < 0
+        for text in (b"1" * 4301, b"-" + b"1" * 4301):
+            with pytest.raises(ValueError):
+                json_object.read(b'{"x": %s}' % text)
+    finally:
+        sys.set_int_max_str_digits(limit)
+
+
+def test_keys_that_come_back_while_one_is_looked_for_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same keys as before: nothing changes but their age."""
+    clock = ManualClock()
+    with FakeIssuer(clock=clock) as issuer:
+        bearer_auth = BearerAuth(TrustedIssuer(issuer.url, audience=issuer.audience), clock=clock)
+        bearer_auth.prefetch()
+        clock.advance(10_000)
+        store = bearer_auth._store
+        may_seek = store.may_seek
+
+        def landing(now: float) -> bool:
+            flight = store.issuers[issuer.url].begin(now)
+            if flight is not None:
+                flight.result(5)
+            return may_seek(now)
+
+        monkeypatch.setattr(store, "may_seek", landing)
+        assert reason_of(bearer_auth, issuer.token()) is None
+        assert reason_of(bearer_auth, issuer.token(header={"alg": "ES384"})) == "unusable_key"

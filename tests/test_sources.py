@@ -1,0 +1,243 @@
+"""Where keys come from: given, in a file (and read again), at a URL. Refused settings are in test_settings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
+
+from jwtconnect_mw import BearerAuth, ConfigurationError, HttpFetch, TrustedIssuer
+from jwtconnect_mw._jose import SigningKey
+from jwtconnect_mw.keys.sources import SourceError, no_fetch
+from jwtconnect_mw.keys.state import COOLDOWN
+from jwtconnect_mw.testing import FakeIssuer, ManualClock
+
+from .kit import AUDIENCE, ISSUER, NOW, SECRET, auth, b64, jwks, key, policy, token
+from .remote import verdict, without_kid
+from .servers import Authority, RawServer, http, requested
+
+HOUR = 3600
+
+
+def main(alg: str) -> SigningKey:
+    """That of ``token()`` for ES256: the kit remembers key() and key("ES256") apart."""
+    return key() if alg == "ES256" else key(alg)
+
+
+def public(alg: str = "ES256") -> bytes:
+    return main(alg)._native.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+def private(alg: str = "ES256", kind: PrivateFormat = PrivateFormat.PKCS8) -> bytes:
+    return main(alg)._native.private_bytes(Encoding.PEM, kind, NoEncryption())
+
+
+def certificate(alg: str = "ES256") -> bytes:
+    """Expired: it is only the container of a key, which is trusted because it was given."""
+    name, native = x509.Name([]), main(alg)._native
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).serial_number(1)
+    builder = builder.not_valid_before(datetime(2020, 1, 1)).not_valid_after(datetime(2021, 1, 1))
+    digest = None if alg in ("EdDSA", "Ed25519") else hashes.SHA256()
+    return builder.public_key(native.public_key()).sign(native, digest).public_bytes(Encoding.PEM)
+
+
+def jwk_set(alg: str = "ES256") -> bytes:
+    return json.dumps(jwks(main(alg))).encode()
+
+
+PEM: list[Callable[[str], bytes]] = [public, private, certificate]
+
+
+@pytest.mark.parametrize("alg", ["ES256", "ES384", "ES512", "RS256", "PS512", "EdDSA", "Ed25519"])
+@pytest.mark.parametrize("make", PEM)
+def test_pem(make: Callable[[str], bytes], alg: str) -> None:
+    """Without a kid of its own, it is the only key: any kid, or none, names it."""
+    text = make(alg).decode()
+    for keys in (text, f"\n  {text}"):
+        app = auth(policy(keys=keys, algorithms=[alg]))
+        assert verdict(app, token(by=main(alg))) == "accepted"
+        assert verdict(app, token(by=main(alg), header={"kid": ...})) == "accepted"
+        assert verdict(app, token(by=key(alg, "other"))) == "bad_signature"
+
+
+@pytest.mark.parametrize("keys", [
+    lambda: private("RS256", PrivateFormat.TraditionalOpenSSL).decode(),
+    lambda: certificate("RS256").decode() + private("RS256").decode(),
+    lambda: key("RS256")._native,
+    key("RS256")._native.public_key,
+    lambda: jwks(key("RS256")),
+    lambda: key("RS256").public_jwk(),
+    lambda: {"keys": tuple(jwks(key("RS256"), key())["keys"])},
+    lambda: {**key("RS256")._key.serialize(private=True), "kid": key("RS256").kid},
+])  # fmt: skip
+def test_given_keys(keys: Callable[[], Any]) -> None:
+    app = auth(policy(keys=keys()))
+    assert verdict(app, token(by=key("RS256"))) == "accepted"
+    assert verdict(app, token(by=key("RS256", "other"), header={"kid": key("RS256").kid})) == "bad_signature"
+
+
+def test_encrypted_pem_is_refused() -> None:
+    locked = key()._native.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"x"))
+    with pytest.raises(ConfigurationError, match=r"^keys: "):
+        policy(keys=locked.decode())
+
+
+def test_secrets() -> None:
+    secret = SigningKey("HS256", key_of(SECRET), "any")
+    for keys in (SECRET, bytearray(SECRET), {"kty": "oct", "k": b64(SECRET)}):
+        app = auth(policy(keys=keys, algorithms=["HS256"]))
+        assert verdict(app, token(by=secret)) == "accepted"
+        assert verdict(app, token(by=key())) == "algorithm_not_allowed"
+
+
+def key_of(secret: bytes) -> Any:
+    from cryptojwt.jwk.hmac import SYMKey
+
+    return SYMKey(key=secret)
+
+
+class InFile:
+    """An application whose keys are in a file."""
+
+    def __init__(self, path: Path, content: bytes, as_text: bool = False, **settings: Any) -> None:
+        self.path, self.clock = path, ManualClock(NOW)
+        path.write_bytes(content)
+        keys = str(path) if as_text else path
+        self.auth = BearerAuth(
+            TrustedIssuer(ISSUER, audience=AUDIENCE, keys=keys, **settings), clock=self.clock, fetch=no_fetch
+        )
+
+    def verdict(self, by: SigningKey) -> str:
+        result = verdict(self.auth, token({"iat": self.clock() - 5, "exp": self.clock() + 300}, by=by))
+        (keys,) = self.auth._store.issuers.values()
+        if keys._flight is not None:
+            keys._flight.result(30)
+        return result
+
+
+@pytest.mark.parametrize("as_text", [True, False], ids=["str", "Path"])
+@pytest.mark.parametrize("make", [*PEM, jwk_set])
+def test_files(tmp_path: Path, make: Callable[[str], bytes], as_text: bool) -> None:
+    app = InFile(tmp_path / "keys", make("ES256"), as_text)
+    assert app.verdict(key()) == "accepted"
+    app.path.write_bytes(make("EdDSA"))
+    assert app.verdict(key()) == "accepted"  # what was read is fresh
+    app.clock.advance(300)
+    assert app.verdict(key()) == "accepted"  # and is read again off the request
+    assert app.verdict(key()) == "unknown_key"
+    assert app.verdict(key("EdDSA")) == "accepted"
+
+
+def test_a_file_is_read_again_for_an_unknown_kid(tmp_path: Path) -> None:
+    app = InFile(tmp_path / "jwks.json", jwk_set())
+    app.path.write_bytes(json.dumps(jwks(key(), key("ES256", "new"))).encode())
+    assert app.verdict(key("ES256", "new")) == "unknown_key"
+    app.clock.advance(COOLDOWN)
+    assert app.verdict(key("ES256", "new")) == "accepted"
+
+
+BAD_FILES: dict[str, tuple[bytes | None, str]] = {
+    "gone": (None, "the file cannot be read"),
+    "empty": (b"", "the file is neither a JWK set nor PEM"),
+    "half": (jwk_set()[:50], "the file is neither a JWK set nor PEM"),
+    "binary": (b"\xff\xfe\x00", "the file is neither a JWK set nor PEM"),
+    "no set": (b"{}", "not a JWK set"),
+    "no key": (b'{"keys":[]}', "no usable key"),
+    "bad PEM": (b"-----BEGIN PUBLIC KEY-----\nx\n-----END PUBLIC KEY-----", "not a PEM key or certificate"),
+    "too large": (b" " * 262_145, "the file is too large"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_FILES)
+def test_a_file_that_goes_bad(tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture) -> None:
+    """As an issuer that is down: stale keys for an hour, then 503, and all is well when it is whole again."""
+    content, problem = BAD_FILES[name]
+    app = InFile(tmp_path / "keys", jwk_set())
+
+    def spoil() -> None:
+        app.path.unlink() if content is None else app.path.write_bytes(content)
+
+    spoil()
+    app.clock.advance(299 + HOUR)
+    assert app.verdict(key()) == app.verdict(key()) == "accepted"
+    app.clock.advance(1)
+    assert app.verdict(key()) == "keys_unavailable"
+    assert problem in caplog.text
+    app.path.write_bytes(jwk_set())
+    app.clock.advance(COOLDOWN)
+    assert app.verdict(key()) == "accepted"
+    spoil()
+    with pytest.raises(ConfigurationError, match=r"^keys: "):
+        policy(keys=app.path)
+
+
+def test_a_file_that_goes_while_the_application_is_built(tmp_path: Path) -> None:
+    path = tmp_path / "keys"
+    path.write_bytes(jwk_set())
+    trusted = policy(keys=path)
+    path.unlink()
+    clock = ManualClock(NOW)
+    app = auth(trusted, clock=clock)
+    assert verdict(app, token()) == "keys_unavailable"
+    path.write_bytes(jwk_set())
+    clock.advance(COOLDOWN)
+    assert verdict(app, token()) == "accepted"
+
+
+@pytest.mark.parametrize("content_type", [
+    "application/json", "Application/JSON; charset=utf-8", "application/jwk-set+json", "application/json ;x",
+])  # fmt: skip
+def test_content_types_of_key_sets(content_type: str) -> None:
+    with RawServer(http(jwks(), Content_Type=content_type)) as server:
+        app = auth(policy(keys=f"{server.url}/keys?tenant=a"))
+        assert verdict(app, token()) == "accepted"
+    assert requested(server) == ["/keys?tenant=a"]
+
+
+@pytest.mark.parametrize("content_type", [
+    "", "text/plain", "text/html", "text/json", "application/jsonp", "xapplication/json", "application/json, text/html",
+    "application/x json", "application/javascript",
+])  # fmt: skip
+def test_other_content_types(content_type: str) -> None:
+    with RawServer(http(jwks(), Content_Type=content_type)) as server:
+        assert verdict(auth(policy(keys=server.url)), token()) == "keys_unavailable"
+
+
+def test_a_key_set_over_tls(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    with RawServer(http(jwks()), tls=authority.server("127.0.0.1")) as server:
+        assert verdict(auth(policy(keys=server.url), fetch=HttpFetch(ca_file=authority.file)), token()) == "accepted"
+        assert verdict(auth(policy(keys=server.url)), token()) == "keys_unavailable"
+
+
+def test_what_fetches_nothing_says_so() -> None:
+    with pytest.raises(Exception, match="nothing is fetched here"):
+        no_fetch("https://as.example", {}, 1.0)
+    assert not issubclass(SourceError, ConfigurationError)
+
+
+@pytest.fixture
+def issuer() -> Iterator[FakeIssuer]:
+    with FakeIssuer(clock=ManualClock(NOW)) as issuer:
+        yield issuer
+
+
+def test_plain_http_elsewhere_must_be_asked_for(issuer: FakeIssuer) -> None:
+    url = issuer.jwks_url.replace("127.0.0.1", "0.0.0.0")
+    with pytest.raises(ConfigurationError, match=r"^keys: http is accepted for loopback only"):
+        policy(keys=url)
+    app = auth(TrustedIssuer(issuer.url, audience=AUDIENCE, keys=url, trust_http=True))
+    assert verdict(app, issuer.token()) == verdict(app, without_kid(issuer, issuer.keys[0])) == "accepted"
