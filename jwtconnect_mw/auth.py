@@ -134,9 +134,11 @@ class BearerAuth:
         self, want: KeysWanted, authorization: str | None, method: str | None, path: str | None
     ) -> AccessToken | None:
         """As ``resume``, without blocking the loop."""
+        landed = asyncio.wrap_future(want.flight)
         try:
-            await asyncio.wait([asyncio.wrap_future(want.flight)], timeout=MAX_WAIT)
+            await asyncio.wait([landed], timeout=MAX_WAIT)
         finally:
+            landed.cancel()  # of this waiter's view only: the flight itself cannot be cancelled
             want.keys.leave()
         return self.decide(authorization, method, path, False, waited=True)
 

@@ -16,6 +16,7 @@ from .errors import (
     AuthError,
     BadSignature,
     InvalidToken,
+    KeysUnavailable,
     MalformedToken,
     RevocationUnavailable,
     Revoked,
@@ -26,7 +27,7 @@ from .errors import (
     UnusableKey,
     WrongTokenType,
 )
-from .keys.state import Flight, IssuerKeys
+from .keys.state import MAX_WAIT, Flight, IssuerKeys
 from .keys.store import KeyStore, Snapshot
 from .policy import TrustedIssuer
 from .revocation import RevocationList
@@ -241,6 +242,10 @@ class TokenVerifier:
     def _issuer_to_ask(self, header: Header, payload_segment: bytes, now: float) -> IssuerKeys:
         """The keys of the issuer that an unverified token names, if but for its key the token might be accepted."""
         if len(payload_segment) > _MOST_UNVERIFIED_PAYLOAD:
+            if self._store.begin_missing(
+                now
+            ):  # because requests come before keys are there, not for what this one says
+                raise KeysUnavailable(round(MAX_WAIT))
             raise UnknownKey
         claims = self._unverified(payload_segment)
         issuer = claims.get("iss")

@@ -14,7 +14,7 @@ from jwtconnect_mw.keys.state import COOLDOWN
 from jwtconnect_mw.testing import FakeIssuer, ManualClock
 
 from .kit import NOW, b64, key
-from .remote import DISCOVERY, World
+from .remote import World
 
 REFUSED = "named-only"
 
@@ -89,14 +89,13 @@ def issuer(clock: ManualClock) -> Iterator[FakeIssuer]:
 ALLOWED = ["ES256", "ES384", "RS256", "EdDSA"]
 
 
-@pytest.mark.parametrize("keys", [None, DISCOVERY])
 @pytest.mark.parametrize("name", UNUSABLE)
 def test_the_rest_of_the_set_stays_usable(
-    issuer: FakeIssuer, clock: ManualClock, name: str, keys: object, caplog: pytest.LogCaptureFixture
+    issuer: FakeIssuer, clock: ManualClock, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     jwk, reason = UNUSABLE[name]
     issuer.published.insert(0, {**jwk, "kid": REFUSED})
-    world = World(issuer, clock, keys=keys, algorithms=ALLOWED)
+    world = World(issuer, clock, algorithms=ALLOWED)
     assert world.verdict() == "accepted"
     for _ in range(3):
         world.refresh()

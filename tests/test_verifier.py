@@ -6,6 +6,8 @@ import asyncio
 import inspect
 import json
 import sys
+import urllib.error
+import urllib.request
 from typing import Any
 
 import pytest
@@ -107,7 +109,6 @@ def test_a_token_of_many_keys_is_judged_by_the_issuer_it_names_before_a_fetch() 
         assert reason_of(bearer_auth, issuer.token({"iss": "https://evil.example"})) == "untrusted_issuer"
         assert reason_of(bearer_auth, issuer.token({"iss": 5})) == "untrusted_issuer"
         assert reason_of(bearer_auth, issuer.token({"iss": [issuer.url]})) == "untrusted_issuer"
-        assert reason_of(bearer_auth, issuer.token({"x": "y" * 4000})) == "unknown_key"
         assert reason_of(bearer_auth, issuer.token({"x": [0] * 600})) == "malformed_token"
         assert issuer.requests == other.requests == []
 
@@ -213,3 +214,34 @@ def test_keys_that_come_back_while_one_is_looked_for_are_looked_at(monkeypatch: 
         monkeypatch.setattr(store, "may_seek", landing)
         assert reason_of(bearer_auth, issuer.token()) is None
         assert reason_of(bearer_auth, issuer.token(header={"alg": "ES384"})) == "unusable_key"
+
+
+def test_an_unknown_key_of_a_static_issuer_beside_a_remote_one_causes_no_fetch() -> None:
+    with FakeIssuer() as issuer:
+        bearer_auth = auth(policy(), TrustedIssuer(issuer.url, audience=issuer.audience))
+        assert reason_of(bearer_auth, token(header={"kid": "unknown"})) == "unknown_key"
+        assert issuer.requests == []
+
+
+def test_the_fake_issuer_answers_404_for_what_it_has_not() -> None:
+    with FakeIssuer() as issuer, pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(f"{issuer.url}/nothing")
+    assert caught.value.code == 404
+    caught.value.close()
+
+
+def test_tokens_too_long_to_be_read_unverified_still_get_their_keys() -> None:
+    """Where nothing but such tokens comes, and no prefetch was made: 503 while the keys are fetched, then accepted."""
+    clock = ManualClock()
+    with FakeIssuer(clock=clock) as issuer:
+        bearer_auth = BearerAuth(TrustedIssuer(issuer.url, audience=issuer.audience), clock=clock)
+        long = issuer.token({"x": "y" * 4000})
+        assert reason_of(bearer_auth, long) == "keys_unavailable"
+        flight = bearer_auth._store.issuers[issuer.url].begin(clock())
+        if flight is not None:
+            flight.result(5)
+        assert reason_of(bearer_auth, long) is None
+        assert issuer.jwks_requests() == 1
+        clock.advance(31)
+        assert reason_of(bearer_auth, issuer.token({"x": "y" * 4000}, header={"kid": "unknown"})) == "unknown_key"
+        assert issuer.jwks_requests() == 1

@@ -104,6 +104,13 @@ class KeyStore:
             flights = [issuer.begin(now) for issuer in some]
             wait([flight for flight in flights if flight is not None], max(issuer.deadline for issuer in some) + 1.0)
 
+    def begin_missing(self, now: float) -> bool:
+        """Whether an issuer has no keys yet; a few such fetches are started, as far as their cooldown lets them."""
+        missing = [issuer for issuer in self.issuers.values() if issuer.current is None]
+        for issuer in missing[:_AT_ONCE]:
+            issuer.begin(now)
+        return bool(missing)
+
     def health(self, now: float) -> dict[str, Any]:
         return {name: issuer.health(now) for name, issuer in self.issuers.items()}
 
