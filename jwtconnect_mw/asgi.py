@@ -76,8 +76,14 @@ def _path(scope: Any) -> str:
 
 def _is_plain(scope: Any) -> bool:
     """Whether all read the path alike. Some route on an escaped slash; some cut a root_path such as "/a/"."""
+    root: str = scope.get("root_path", "")
+    path: str = scope["path"]
+    if (
+        root.rstrip("/") and root in path and not path.startswith(root + "/") and path != root
+    ):  # some cut it out where it stands
+        return False
     raw: bytes = scope.get("raw_path") or b""
-    return b"%2f" not in raw.lower() and not scope.get("root_path", "")[1:].endswith("/")
+    return b"%2f" not in raw.lower() and not root[1:].endswith("/")
 
 
 async def _refuse(response: Response, scope: Any, receive: Any, send: Any) -> None:

@@ -158,6 +158,8 @@ def _given(keys: object, shared: list[str]) -> Mapping[str, Any]:
     if isinstance(keys, (bytes, bytearray)):
         if not shared:
             raise ConfigurationError("algorithms", "a secret needs one of HS256, HS384, HS512, named explicitly")
+        if b"-----BEGIN" in keys or bytes(keys).startswith((b"ssh-", b"ecdsa-", b"\x30\x82", b"\x30\x59", b"\x30\x2a")):
+            raise ConfigurationError("keys", "bytes are a secret, and this looks like a key or certificate")
         least = max(ALGORITHMS[name].least for name in shared)
         if len(keys) < least:
             raise ConfigurationError("keys", f"the secret has fewer than {least} bytes")

@@ -66,17 +66,18 @@ class KeysWanted(Exception):  # a turn of the flow, not an error
 
 
 class _Entry:
-    __slots__ = ("key", "keys", "not_after", "not_before", "snapshot", "token")
+    __slots__ = ("key", "keys", "kid", "not_after", "not_before", "snapshot", "token")
 
     def __init__(
         self,
         token: AccessToken,
         key: VerificationKey,
+        kid: str | None,
         keys: IssuerKeys,
         snapshot: Snapshot,
         span: tuple[float, float],
     ) -> None:
-        self.token, self.key, self.keys, self.snapshot = token, key, keys, snapshot
+        self.token, self.key, self.kid, self.keys, self.snapshot = token, key, kid, keys, snapshot
         self.not_before, self.not_after = span
 
 
@@ -106,7 +107,7 @@ class TokenVerifier:
         keys = entry.keys
         snapshot = self._store.snapshot
         if entry.snapshot is not snapshot:
-            if entry.key not in snapshot.find(entry.key.kid, entry.key.alg):
+            if entry.key not in snapshot.find(entry.kid, entry.key.alg):
                 self._tokens.drop(text)
                 return None
             entry.snapshot = snapshot
@@ -161,7 +162,7 @@ class TokenVerifier:
             self._refuse_revoked(token, now)
         if len(text) <= _MOST_CACHED_TOKEN:
             weight = _ENTRY_BYTES + len(text) + len(payload) + _MEMBER_BYTES * payload.count(b",")
-            entry = _Entry(token, key, self._store.issuers[key.issuer], snapshot, span)
+            entry = _Entry(token, key, header.kid, self._store.issuers[key.issuer], snapshot, span)
             self._tokens.put(text, entry, weight)
         return token
 
@@ -191,8 +192,8 @@ class TokenVerifier:
                 usable = True
                 if key.verifies(signing_input, signature):
                     return key
-        if usable and header.kid is not None:
-            raise BadSignature
+        if usable and header.kid is not None and (len(self._policies) == 1 or not self._store.may_seek(now)):
+            raise BadSignature  # else the key may be one of another issuer, which is yet to be fetched
         raise self._refusal_without_key(header, payload_segment, now, waited, tried=usable)
 
     def _has_come_back(self, error: InvalidToken, header: Header, now: float) -> bool:
@@ -228,8 +229,8 @@ class TokenVerifier:
         unknown: type[InvalidToken] = BadSignature if tried else UnknownKey
         if not self._store.may_seek(now):
             spoken_for = header.kid is not None and header.kid in self._store.snapshot.kids
-            return UnusableKey() if spoken_for else unknown()
-        keys = self._issuer_to_ask(header, payload_segment, now)
+            return UnusableKey() if spoken_for and not tried else unknown()
+        keys = self._issuer_to_ask(header, payload_segment, now, tried)
         if not waited:
             try:
                 raise KeysWanted(keys, keys.seek(header.kid, now))
@@ -239,7 +240,7 @@ class TokenVerifier:
         verdict = keys.verdict(now)
         return unknown() if isinstance(verdict, UnknownKey) else verdict
 
-    def _issuer_to_ask(self, header: Header, payload_segment: bytes, now: float) -> IssuerKeys:
+    def _issuer_to_ask(self, header: Header, payload_segment: bytes, now: float, tried: bool) -> IssuerKeys:
         """The keys of the issuer that an unverified token names, if but for its key the token might be accepted."""
         if len(payload_segment) > _MOST_UNVERIFIED_PAYLOAD:
             if self._store.begin_missing(
@@ -260,7 +261,7 @@ class TokenVerifier:
         keys = self._store.issuers[policy.issuer]
         spoken_for = keys.current is not None and header.kid is not None and header.kid in keys.current.kids
         if spoken_for and keys.tend(now):
-            raise UnusableKey
+            raise BadSignature if tried else UnusableKey
         return keys
 
     def _refuse_revoked(self, token: AccessToken, now: float) -> None:

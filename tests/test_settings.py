@@ -75,6 +75,8 @@ REFUSED: list[tuple[str, dict[str, Any]]] = [
     ("keys", {"keys": b"x" * 31, "algorithms": ["HS256"]}),
     ("keys", {"keys": b"x" * 47, "algorithms": ["HS256", "HS384"]}),
     ("keys", {"keys": b"x" * 63, "algorithms": ["HS512"]}),
+    ("keys", {"keys": pem(key()).encode(), "algorithms": ["HS256"]}),
+    ("keys", {"keys": b"ssh-rsa " + b"A" * 64, "algorithms": ["HS256"]}),
     ("keys", {"keys": ""}),
     ("keys", {"keys": "a secret given as text, which is long enough"}),
     ("keys", {"keys": "/no/such/file"}),

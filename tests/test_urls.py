@@ -29,7 +29,7 @@ NEVER = [
     "http://127.0.0.1\\@evil/", "http://127.0.0.1\\.evil/", "https://as.example/\tx", "https://as.example/\nx",
     "https://as.example/a b", " https://as.example", "https://as.example\x00", "https://as.example\x7f",
     "https://bücher.example/", "http://①27.0.0.1/", "http://127。0。0。1/", "http://localho\u017ft/", "https://a%2eb/",
-    "https://a,b/", "https://as.example/ü", "https://[v1.x]/",
+    "https://a,b/", "https://as.example/\\x", "https://as.example/ü", "https://[v1.x]/",
 ]  # fmt: skip
 
 
@@ -49,3 +49,8 @@ def test_urls_accepted_where_http_is_trusted(url: str) -> None:
 def test_urls_refused(url: object) -> None:
     with pytest.raises(ConfigurationError, match=r"^jwks_uri: "):
         check_url(url, "jwks_uri", trust_http=True)
+
+
+def test_user_information_is_named_and_not_repeated() -> None:
+    with pytest.raises(ConfigurationError, match=r"^keys: a URL with user information is not accepted$"):
+        check_url("https://user:secret@as.example/", "keys", trust_http=False)

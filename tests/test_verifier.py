@@ -245,3 +245,11 @@ def test_tokens_too_long_to_be_read_unverified_still_get_their_keys() -> None:
         clock.advance(31)
         assert reason_of(bearer_auth, issuer.token({"x": "y" * 4000}, header={"kid": "unknown"})) == "unknown_key"
         assert issuer.jwks_requests() == 1
+
+
+def test_a_key_of_one_issuer_that_fits_does_not_keep_another_issuers_keys_from_being_fetched() -> None:
+    with FakeIssuer() as issuer:
+        bearer_auth = BearerAuth(policy(keys=without_kid(key())), TrustedIssuer(issuer.url, audience=issuer.audience))
+        assert reason_of(bearer_auth, issuer.token()) is None
+        forged = issuer.token(key=key("ES256", "evil"), header={"kid": issuer.keys[0].kid})
+        assert reason_of(bearer_auth, forged) == "bad_signature"
