@@ -16,7 +16,7 @@ from .fetch import Fetch, HttpFetch
 from .keys.state import MAX_WAIT, IssuerKeys
 from .keys.store import KeyStore
 from .policy import TrustedIssuer
-from .revocation import RevocationList
+from .revocation import RevocationLookup
 from .rules import Rules, checked_scopes
 from .token import AccessToken
 from .verifier import KeysWanted, TokenVerifier
@@ -48,7 +48,7 @@ class BearerAuth:
     def __init__(
         self,
         *issuers: TrustedIssuer,
-        revocations: RevocationList | None = None,
+        revocations: RevocationLookup | None = None,
         required_scopes: Collection[str] = (),
         public: Collection[str] = (),
         optional: Optional = "no",

@@ -30,7 +30,7 @@ from .errors import (
 from .keys.state import MAX_WAIT, Flight, IssuerKeys
 from .keys.store import KeyStore, Snapshot
 from .policy import TrustedIssuer
-from .revocation import RevocationList
+from .revocation import RevocationLookup
 from .token import AccessToken, Claims, freeze_lists
 
 _MOST_TRIED = 3
@@ -88,7 +88,7 @@ class TokenVerifier:
         self,
         policies: Iterable[TrustedIssuer],
         store: KeyStore,
-        revocations: RevocationList | None,
+        revocations: RevocationLookup | None,
         cache_size: int,
     ) -> None:
         self._policies: Mapping[str, TrustedIssuer] = {policy.issuer: policy for policy in policies}

@@ -10,7 +10,7 @@ from jwtconnect_mw import ANY_AUDIENCE, AccessToken, Anonymous, AuthError, Beare
 from jwtconnect_mw import TrustedIssuer as Trusted
 from jwtconnect_mw.asgi import BearerMiddleware as AsgiMiddleware
 from jwtconnect_mw.fetch import Fetched
-from jwtconnect_mw.revocation import MemoryRevocationList, RevocationList
+from jwtconnect_mw.revocation import MemoryRevocationList, RevocationLookup
 from jwtconnect_mw.testing import FakeIssuer, ManualClock
 from jwtconnect_mw.wsgi import BearerMiddleware as WsgiMiddleware
 
@@ -28,7 +28,7 @@ def refused(reason: str, context: Mapping[str, Any]) -> None:
 
 
 def build(wsgi: WSGIApplication, asgi: ASGI3Application) -> tuple[WSGIApplication, ASGI3Application]:
-    revocations: RevocationList = MemoryRevocationList(clock=ManualClock(5.0))
+    revocations: RevocationLookup = MemoryRevocationList(clock=ManualClock(5.0))
     auth = BearerAuth(
         Trusted("https://as.example", audience="api"),
         Trusted("b", audience=["a", "b"], keys=Path("jwks.json"), algorithms=("ES256",), profile="rfc9068", leeway=0.5),

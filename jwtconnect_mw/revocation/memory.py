@@ -61,7 +61,7 @@ class MemoryRevocationList:
         started: float | None,
         now: float,
     ) -> bool:
-        """See RevocationList. Takes no lock."""
+        """See RevocationLookup. Takes no lock."""
         if token_id is not None and self._tokens.get((issuer, token_id), now) > now:
             return True
         if session is not None and self._sessions.get((issuer, session), now) > now:
