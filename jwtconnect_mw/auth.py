@@ -68,19 +68,27 @@ class BearerAuth:
             raise ConfigurationError("remote_user", "with several issuers a function is needed: subjects may collide")
         if isinstance(cache_size, bool) or not isinstance(cache_size, int) or cache_size < 0:
             raise ConfigurationError("cache_size", "a number of tokens, 0 or more, is needed")
+        if not isinstance(preflight, bool):
+            raise ConfigurationError("preflight", "True or False is needed")
+        if revocations is not None and (isinstance(revocations, type) or not hasattr(revocations, "is_revoked")):
+            raise ConfigurationError("revocations", "a revocation list, not a class, is needed")
         for field, value in (("realm", realm), ("resource_metadata", resource_metadata)):
             if value is not None and not (isinstance(value, str) and value.isascii() and value.isprintable()):
                 raise ConfigurationError(field, "printable ASCII is needed: it stands in a header")
-        self._required = frozenset(checked_scopes("required_scopes", required_scopes))
-        self._insufficient = InsufficientScope, " ".join(dict.fromkeys(required_scopes))
+        required = checked_scopes("required_scopes", required_scopes)
+        self._required = frozenset(required)
+        self._insufficient = InsufficientScope, " ".join(dict.fromkeys(required))
         self._rules = Rules(public)
         self.has_public = bool(public)
         self._optional, self._preflight = optional, preflight
         self._realm, self._resource_metadata = realm, resource_metadata
         self._on_refused = on_refused
+        self.audited = on_refused is not None
         self._clock = clock
         self._responses: dict[str, Response] = {}
         self.remote_user = remote_user
+        # The verdict without waiting, for adapters: raises AuthError, or KeysWanted (not if ``waited``).
+        self.decide = self._judged_leniently if optional == "invalid" else self._judged
         get = HttpFetch() if fetch is None else fetch
         jitter = random.SystemRandom().random
         self._store = KeyStore(
@@ -165,7 +173,7 @@ class BearerAuth:
         """For each issuer: state (fresh, stale, missing), age in seconds, last_success, last_attempt, keys."""
         return self._store.health(self._clock())
 
-    def decide(
+    def _judged(
         self,
         authorization: str | None,
         method: str | None,
@@ -173,7 +181,6 @@ class BearerAuth:
         preflight: bool | None,
         waited: bool = False,
     ) -> AccessToken | None:
-        """The verdict without waiting, for adapters. Raises AuthError, or KeysWanted (not if ``waited``)."""
         if self.has_public and self._rules.is_public(path):
             return None
         if not authorization:
@@ -182,23 +189,23 @@ class BearerAuth:
                 return None
             raise NoCredentials
         now = self._clock()
-        try:
-            token = None
-            if authorization[:7] == "Bearer ":  # nearly always; a text that was verified before is well-formed
-                token = self._verifier.cached(authorization[7:], now)
-            if token is None:
-                text = bearer_token(authorization)
-                if text is None:
-                    return self.decide(None, method, path, preflight)
-                token = self._verifier.verify(text, now, waited=waited)
-        except InvalidToken:
-            if self._optional == "invalid":
-                return None
-            raise
+        token = self._verifier.cached(authorization, now)
+        if token is None:
+            text = bearer_token(authorization)
+            if text is None:
+                return self._judged(None, method, path, preflight)
+            token = self._verifier.verify(text, authorization, now, waited=waited)
         if self._required and not self._required <= token.scopes:
             error, scope = self._insufficient
             raise error(scope)
         return token
+
+    def _judged_leniently(self, *request: Any, **how: Any) -> AccessToken | None:
+        """For ``optional="invalid"``: a token that is refused with 401 is as good as none."""
+        try:
+            return self._judged(*request, **how)
+        except InvalidToken:
+            return None
 
 
 def _check_issuers(issuers: tuple[TrustedIssuer, ...]) -> None:

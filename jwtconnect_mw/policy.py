@@ -27,7 +27,13 @@ _log = logging.getLogger("jwtconnect_mw")
 
 
 class AnyAudience:
-    """The type of ANY_AUDIENCE."""
+    """The type of ANY_AUDIENCE: answers as the set of all names would."""
+
+    def __contains__(self, _: object) -> bool:
+        return True
+
+    def isdisjoint(self, _: object) -> bool:
+        return False
 
     def __repr__(self) -> str:
         return "ANY_AUDIENCE"
@@ -92,8 +98,8 @@ class TrustedIssuer:
         if not isinstance(profile, str) or profile not in REQUIRED:
             raise ConfigurationError("profile", 'either "default" or "rfc9068"')
         put("profile", profile)
-        needed = REQUIRED[profile] | frozenset(_texts("required_claims", required_claims))
-        put("required_claims", needed - {"aud"} if isinstance(audience, AnyAudience) else needed)
+        needed = REQUIRED[profile] - {"aud"} if isinstance(audience, AnyAudience) else REQUIRED[profile]
+        put("required_claims", needed | frozenset(_texts("required_claims", required_claims)))
         if not callable(scope_claim):
             _text("scope_claim", scope_claim)
         put("scope_claim", scope_claim)

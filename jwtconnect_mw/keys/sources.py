@@ -101,29 +101,30 @@ class UrlSource:
         self.url = url
         self._make = make
         # One value, because a TrustedIssuer may serve two BearerAuths: else keys could meet the validators of others.
-        self._known: tuple[KeySet | None, dict[str, str]] = None, {}
+        self._known: tuple[KeySet, dict[str, str]] | None = None
 
     def load(self, fetch: Fetch, timeout: float, _now: float, /) -> Loaded:
-        keys, validators = self._known
-        document, age, validators = fetch_json(fetch, self.url, validators, timeout)
-        if document is not None:
-            members = document.get("keys")
-            if isinstance(members, list) and len(members) > MAX_KEYS:
-                raise SourceError("too many keys")
-            try:
-                keys = usable(self._make(document, True))
-            except UnusableKeyError as error:
-                raise SourceError(str(error)) from None
-            self._known = keys, validators
-        if keys is None:
-            raise SourceError("not modified, but never fetched")
+        known = self._known
+        document, age, validators = fetch_json(fetch, self.url, {} if known is None else known[1], timeout)
+        if document is None and known is not None:
+            return Loaded(known[0], age)
+        members = (document or {}).get("keys")
+        if isinstance(members, list) and len(members) > MAX_KEYS:
+            raise SourceError("too many keys")
+        try:
+            keys = usable(self._make(document or {}, True))
+        except UnusableKeyError as error:
+            raise SourceError(str(error)) from None
+        self._known = keys, validators
         return Loaded(keys, age)
 
 
 def fetch_json(
     fetch: Fetch, url: str, validators: Mapping[str, str], timeout: float
 ) -> tuple[dict[str, Any] | None, float, dict[str, str]]:
-    """One GET of a JSON object: the document (None for 304), its soft age in seconds, the validators for next time."""
+    """One GET of a JSON object: the document, its soft age in seconds, the validators for next time. The document is
+    None for 304, which answers only those who sent validators.
+    """
     try:
         answer = fetch(url, dict(validators), timeout)
     except FetchError as error:
@@ -131,7 +132,7 @@ def fetch_json(
     except BaseException:  # the thread is ours: neither an exit nor a cancelled task of the function's own ends it
         raise SourceError("the fetch function failed") from None
     age = soft_age(answer.headers)
-    if answer.status == 304:
+    if answer.status == 304 and validators:  # else nobody asked whether it was modified
         return None, age, dict(validators)
     if answer.status != 200:
         raise SourceError(f"status {answer.status}")

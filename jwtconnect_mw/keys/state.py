@@ -44,6 +44,7 @@ class IssuerKeys:
         self.last_attempt: float | None = None
         self.on_change: Callable[[IssuerKeys], None] = lambda _: None
         self._source, self._fetch, self._clock, self._jitter = source, fetch, clock, jitter
+        self.is_static = source.static
         self.deadline = fetch.deadline if isinstance(fetch, HttpFetch) else DEADLINE
         self._failing = False
         self._flight: Flight | None = None
@@ -77,7 +78,7 @@ class IssuerKeys:
 
         Raises UnknownKey or KeysUnavailable where no fetch is due, or too many wait already.
         """
-        if self._source.static:
+        if self.is_static:
             raise UnknownKey
         with self._lock:
             if self._may_begin(now) and not (self.is_fresh(now) and self._is_known_unknown(kid, now)):
@@ -108,7 +109,7 @@ class IssuerKeys:
 
     def quiet(self) -> tuple[float, float]:
         """From when until when no fetch can begin and the keys are fresh: nothing can be learnt of an unknown key."""
-        if self._source.static:
+        if self.is_static:
             return float("-inf"), float("inf")
         if self.current is None or self._flight is not None or self.last_attempt is None:
             return float("inf"), float("-inf")
@@ -124,9 +125,9 @@ class IssuerKeys:
             state = "fresh" if self.is_fresh(now) else "stale"
         return {
             "state": state,
-            "age": None if self.last_success is None or self._source.static else max(0.0, now - self.last_success),
-            "last_success": None if self._source.static else self.last_success,
-            "last_attempt": None if self._source.static else self.last_attempt,
+            "age": None if self.last_success is None or self.is_static else max(0.0, now - self.last_success),
+            "last_success": None if self.is_static else self.last_success,
+            "last_attempt": None if self.is_static else self.last_attempt,
             "keys": 0 if self.current is None else self.current.count,
         }
 
@@ -143,7 +144,7 @@ class IssuerKeys:
     def _may_begin(self, now: float) -> bool:
         """The cooldown counts from attempts, so that neither failure nor success can be made to cost more fetches."""
         recently = self.last_attempt is not None and 0 <= now - self.last_attempt < COOLDOWN
-        return not (recently or self._source.static or self._flight is not None)
+        return not (recently or self.is_static or self._flight is not None)
 
     def _begin(self, now: float) -> None:
         if not self._may_begin(now):
@@ -187,7 +188,7 @@ class IssuerKeys:
             if changed:
                 self.current = loaded.keys
             self.last_success = now
-            self.good_from = float("-inf") if self._source.static else now - COOLDOWN
+            self.good_from = float("-inf") if self.is_static else now - COOLDOWN
             self.refresh_at = now + loaded.soft_age * (REFRESH_AT - JITTER * self._jitter())
             self.fresh_until = now + loaded.soft_age
             self.usable_until = self.fresh_until + STALE
