@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ._http import is_preflight, single_authorization
 from .auth import BearerAuth
 from .errors import AuthError
+from .gate import LookUpWanted
 from .token import ANONYMOUS
 from .verifier import KeysWanted
 
@@ -55,10 +56,11 @@ class BearerMiddleware:
         authorization = None
         try:
             authorization = single_authorization(headers)
-            token = auth.decide(authorization, method, path, method == "OPTIONS" and is_preflight(headers))
+            preflight = method == "OPTIONS" and is_preflight(headers)
+            token = auth.decide(authorization, method, path, preflight, may_block=False)
         except AuthError as error:
             return await self._refuse(error, scope, receive, send)
-        except KeysWanted as want:  # the one await on the way in, where keys must be fetched first
+        except (KeysWanted, LookUpWanted) as want:  # the only await on the way in: keys to fetch, a list to ask
             try:
                 token = await auth.aresume(want, authorization, method, path)
             except AuthError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -18,8 +17,6 @@ from .errors import (
     InvalidToken,
     KeysUnavailable,
     MalformedToken,
-    RevocationUnavailable,
-    Revoked,
     TokenTooLarge,
     UnacceptableHeader,
     UnknownKey,
@@ -30,7 +27,6 @@ from .errors import (
 from .keys.state import MAX_WAIT, Flight, IssuerKeys
 from .keys.store import KeyStore, Snapshot
 from .policy import TrustedIssuer
-from .revocation import RevocationLookup
 from .token import AccessToken, Claims, freeze_lists
 
 _MOST_TRIED = 3
@@ -50,7 +46,6 @@ _CACHE_BYTES = 15_000_000
 
 _ACCESS_TYPES = frozenset({"at+jwt", "application/at+jwt"})
 _claims = JsonReader(Claims)
-_log = logging.getLogger("jwtconnect_mw")
 
 
 class Header(NamedTuple):
@@ -70,8 +65,10 @@ class KeysWanted(Exception):  # a turn of the flow, not an error
         self.flight = flight
 
 
-class _Entry:
-    __slots__ = ("key", "keys", "kid", "not_after", "not_before", "snapshot", "token")
+class Verified:
+    """A token that is good but for revocation and scopes, and what makes it so: its key and its span of time."""
+
+    __slots__ = ("key", "keys", "kid", "not_after", "not_before", "snapshot", "token", "weight")
 
     def __init__(
         self,
@@ -81,9 +78,11 @@ class _Entry:
         keys: IssuerKeys,
         snapshot: Snapshot,
         span: tuple[float, float],
+        weight: int,
     ) -> None:
         self.token, self.key, self.kid, self.keys, self.snapshot = token, key, kid, keys, snapshot
         self.not_before, self.not_after = span
+        self.weight = weight
 
 
 class TokenVerifier:
@@ -93,21 +92,17 @@ class TokenVerifier:
         self,
         policies: Iterable[TrustedIssuer],
         store: KeyStore,
-        revocations: RevocationLookup | None,
         cache_size: int,
     ) -> None:
         self._policies: Mapping[str, TrustedIssuer] = {policy.issuer: policy for policy in policies}
         self._algorithms = frozenset().union(*(policy.accepted_algorithms for policy in self._policies.values()))
         self._store = store
-        self._revocations = revocations
-        self._tokens: BoundedCache[str, _Entry] = BoundedCache(cache_size, _CACHE_BYTES)
+        self._tokens: BoundedCache[str, Verified] = BoundedCache(cache_size, _CACHE_BYTES)
         self._headers: BoundedCache[bytes, Header] = BoundedCache(_HEADERS, _HEADERS * _REMEMBERED_HEADER)
-        self._reported_irrevocable = False
 
-    def cached(self, value: str, now: float) -> AccessToken | None:
-        """The token of an Authorization value, if the token was verified before and its key is still current.
-
-        Raises InvalidToken as at first.
+    def cached(self, value: str, now: float) -> Verified | None:
+        """What an Authorization value was found to hold before, if that is still so: its key is current, the time is
+        right.
         """
         entry = self._tokens.get(value)
         if entry is None:
@@ -124,14 +119,20 @@ class TokenVerifier:
         if not entry.not_before <= now < entry.not_after:
             self._tokens.drop(value)
             return None  # the rules themselves say why
-        token = entry.token
-        if self._revocations is not None:
-            self._refuse_revoked(token, now)
-        return token
+        return entry
 
-    def verify(self, text: str, value: str, now: float, *, waited: bool = False) -> AccessToken:
-        """Verify the text of a token (ASCII) at ``now``, in seconds since the epoch. ``value``: what it is remembered
-        under, the Authorization value that it came in.
+    def remember(self, value: str, entry: Verified) -> None:
+        """Keep what ``verify`` found in an Authorization value, once nothing else speaks against it."""
+        if len(value) > _MOST_CACHED_VALUE:
+            return
+        weight = _ENTRY_BYTES + len(value) + entry.weight
+        scopes = len(entry.token.scopes)
+        if scopes > _FEW_SCOPES:
+            weight += _SCOPE_BYTES * scopes
+        self._tokens.put(value, entry, weight)
+
+    def verify(self, text: str, now: float, *, waited: bool = False) -> Verified:
+        """Verify the text of a token (ASCII) at ``now``, in seconds since the epoch.
 
         Raises AuthError, or KeysWanted (not if ``waited``).
         """
@@ -170,21 +171,8 @@ class TokenVerifier:
         if b"[" in payload:
             freeze_lists(claims)
         token = AccessToken(claims, policy.issuer, scopes_of(claims, policy))
-        if self._revocations is not None:
-            self._refuse_revoked(token, now)
-        if len(value) <= _MOST_CACHED_VALUE:
-            self._remember(
-                value, payload, _Entry(token, key, header.kid, self._store.issuers[key.issuer], snapshot, span)
-            )
-        return token
-
-    def _remember(self, value: str, payload: bytes, entry: _Entry) -> None:
-        weight = _ENTRY_BYTES + len(value) + len(payload) + _MEMBER_BYTES * payload.count(b",")
-        weight += _OBJECT_BYTES * (payload.count(b"{") - 1)
-        scopes = len(entry.token.scopes)
-        if scopes > _FEW_SCOPES:
-            weight += _SCOPE_BYTES * scopes
-        self._tokens.put(value, entry, weight)
+        weight = len(payload) + _MEMBER_BYTES * payload.count(b",") + _OBJECT_BYTES * (payload.count(b"{") - 1)
+        return Verified(token, key, header.kid, self._store.issuers[key.issuer], snapshot, span, weight)
 
     def _twin(self, key: VerificationKey, header: Header, claims: Claims, now: float) -> VerificationKey:
         """The same key as ``key``, of the issuer that the verified claims name: issuers may share key material."""
@@ -294,24 +282,6 @@ class TokenVerifier:
         if spoken_for and keys.tend(now):
             raise BadSignature if tried else UnusableKey
         return keys
-
-    def _refuse_revoked(self, token: AccessToken, now: float) -> None:
-        claims = token.claims
-        token_id, session, subject = claims.get("jti"), claims.get("sid"), claims.get("sub")
-        session = session if type(session) is str else None
-        if token_id is None and session is None and subject is None and not self._reported_irrevocable:
-            self._reported_irrevocable = True
-            _log.warning("tokens of %r have no jti, sid or sub: they cannot be revoked", token.issuer)
-        started = claims.get("auth_time", claims.get("iat"))
-        started = started if type(started) is int or type(started) is float else None
-        try:
-            revoked = self._revocations.is_revoked(  # type: ignore[union-attr]  # asked only where there is a list
-                token.issuer, token_id, session, subject, started, now
-            )
-        except Exception:
-            raise RevocationUnavailable(1) from None
-        if revoked is not False:
-            raise Revoked
 
 
 def parse_header(segment: bytes) -> Header:

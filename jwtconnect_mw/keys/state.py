@@ -18,9 +18,9 @@ from cachetools import LRUCache
 from .._jose import KeySet
 from ..errors import AuthError, KeysUnavailable, UnknownKey
 from ..fetch import DEADLINE, Fetch, HttpFetch
+from .sources import COOLDOWN as COOLDOWN
 from .sources import Loaded, Source, SourceError
 
-COOLDOWN = 30.0
 STALE = 3600.0
 REFRESH_AT, JITTER = 0.8, 0.1
 MAX_WAITING, MAX_WAIT = 4, 2.0
@@ -44,14 +44,16 @@ class IssuerKeys:
         self.last_attempt: float | None = None
         self.on_change: Callable[[IssuerKeys], None] = lambda _: None
         self._source, self._fetch, self._clock, self._jitter = source, fetch, clock, jitter
-        self.is_static = source.static
+        self.is_static, self._cooldown = source.static, source.cooldown
         self.deadline = fetch.deadline if isinstance(fetch, HttpFetch) else DEADLINE
         self._failing = False
+        self._begun = self._accepted = 0
         self._flight: Flight | None = None
         self._reported: frozenset[tuple[str | None, str]] = frozenset()
         self.after_fork()
         if not source.remote:
-            self._load(clock())
+            self.reload()
+        source.watch(self.reload)
 
     def after_fork(self) -> None:
         """Forget what only the parent process can finish: its lock, its flight, the requests that waited for it."""
@@ -99,7 +101,7 @@ class IssuerKeys:
             return UnknownKey()
         if self._flight is not None or self.last_attempt is None:
             return KeysUnavailable(round(MAX_WAIT))
-        return KeysUnavailable(math.ceil(min(max(self.last_attempt + COOLDOWN - now, 1.0), COOLDOWN)))
+        return KeysUnavailable(math.ceil(min(max(self.last_attempt + self._cooldown - now, 1.0), self._cooldown)))
 
     def remember_unknown(self, kid: str | None, now: float) -> None:
         """If the last fetch was good and did not bring ``kid``: do not fetch for it again during one cooldown."""
@@ -113,7 +115,7 @@ class IssuerKeys:
             return float("-inf"), float("inf")
         if self.current is None or self._flight is not None or self.last_attempt is None:
             return float("inf"), float("-inf")
-        return max(self.good_from, self.last_attempt), min(self.fresh_until, self.last_attempt + COOLDOWN)
+        return max(self.good_from, self.last_attempt), min(self.fresh_until, self.last_attempt + self._cooldown)
 
     def is_fresh(self, now: float) -> bool:
         return self.current is not None and self.good_from <= now < self.fresh_until
@@ -137,13 +139,17 @@ class IssuerKeys:
             self._begin(now)
             return self._flight
 
+    def reload(self) -> None:
+        """Read the keys now, by the caller's thread: for sources that do no I/O to speak of."""
+        self._load(self._clock())
+
     def _is_known_unknown(self, kid: str | None, now: float) -> bool:
         since = self._unknown.get(_mark(kid))
-        return since is not None and 0 <= now - since < COOLDOWN
+        return since is not None and 0 <= now - since < self._cooldown
 
     def _may_begin(self, now: float) -> bool:
         """The cooldown counts from attempts, so that neither failure nor success can be made to cost more fetches."""
-        recently = self.last_attempt is not None and 0 <= now - self.last_attempt < COOLDOWN
+        recently = self.last_attempt is not None and 0 <= now - self.last_attempt < self._cooldown
         return not (recently or self.is_static or self._flight is not None)
 
     def _begin(self, now: float) -> None:
@@ -168,6 +174,9 @@ class IssuerKeys:
             flight.set_result(None)
 
     def _load(self, now: float) -> None:
+        with self._lock:
+            self._begun += 1
+            turn = self._begun
         self.last_attempt = now
         loaded: Loaded | None = None
         problem = "unexpected failure"
@@ -178,12 +187,15 @@ class IssuerKeys:
         except Exception:
             _log.exception("reading the keys of %r failed unexpectedly", self.issuer)
         if loaded is not None:
-            self._accept(loaded, self._clock())
+            self._accept(loaded, self._clock(), turn)
         else:
             self._fail(problem)
 
-    def _accept(self, loaded: Loaded, now: float) -> None:
+    def _accept(self, loaded: Loaded, now: float, turn: int) -> None:
         with self._lock:
+            if turn < self._accepted:  # what began later has been read already: this may be older
+                return
+            self._accepted = turn
             changed = self.current is None or _content(self.current) != _content(loaded.keys)
             if changed:
                 self.current = loaded.keys
