@@ -48,7 +48,7 @@ class BearerMiddleware:
             return await self.app(scope, receive, send)
         auth = self.auth
         method = scope.get("method")
-        path = _path(scope) if auth.has_public and _is_plain(scope) else None
+        path = mounted_path(scope) if auth.has_public and _is_plain(scope) else None
         try:
             headers = scope["headers"]
             authorization = single_authorization(headers)
@@ -57,7 +57,7 @@ class BearerMiddleware:
             except KeysWanted as want:  # the one await on the way in, where keys must be fetched first
                 token = await auth.aresume(want, authorization, method, path)
         except AuthError as error:
-            return await _refuse(auth.refuse(error, method=method, path=_path(scope)), scope, receive, send)
+            return await send_response(auth.refuse(error, method=method, path=mounted_path(scope)), scope, receive, send)
         inner = dict(scope)
         inner[TOKEN] = token
         inner[CLAIMS] = None if token is None else token.claims
@@ -65,7 +65,7 @@ class BearerMiddleware:
         return await self.app(inner, receive, send)
 
 
-def _path(scope: Any) -> str:
+def mounted_path(scope: Any) -> str:
     """The path below the mount point: servers and frameworks leave the root_path in (ASGI HTTP spec, 2.4)."""
     path: str = scope["path"]
     root: str = scope.get("root_path", "")
@@ -86,7 +86,8 @@ def _is_plain(scope: Any) -> bool:
     return b"%2f" not in raw.lower() and not root[1:].endswith("/")
 
 
-async def _refuse(response: Response, scope: Any, receive: Any, send: Any) -> None:
+async def send_response(response: Response, scope: Any, receive: Any, send: Any) -> None:
+    """Answer an http scope, or refuse a websocket, with the whole answer if the server lets us."""
     prefix = "http.response"
     if scope["type"] == "websocket":
         if (await receive())["type"] != "websocket.connect":
