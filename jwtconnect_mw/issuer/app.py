@@ -71,11 +71,16 @@ class IssuerApp:
 
     def well_known(self, app: WSGIApplication) -> WSGIApplication:
         """``app``, the root of the host, with this issuer's metadata at the path that RFC 8414 section 3.1 demands."""
-        return _WellKnown(self, app, self._well_known)
+        return _WellKnown(self, app, self._well_known_path())
 
     def well_known_asgi(self, app: Any) -> WellKnownAsgi:
         """As ``well_known``, for an ASGI host. What is no request for the metadata passes through untouched."""
-        return WellKnownAsgi(self._endpoints, self.asgi, app, self._well_known)
+        return WellKnownAsgi(self._endpoints, self.asgi, app, self._well_known_path())
+
+    def _well_known_path(self) -> str:
+        if self._well_known is None:
+            raise ConfigurationError("paths", "there is no metadata endpoint")
+        return self._well_known
 
     def close(self) -> None:
         """End the threads of ``asgi``. An ASGI lifespan that reaches it does the same."""

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from urllib.parse import unquote, urlsplit
 
 from ..errors import ConfigurationError
+from ..fetch import check_url
 from ..keys.discovery import metadata_urls
 
 DEFAULT_PATHS: Mapping[str, str] = MappingProxyType(
@@ -32,10 +33,14 @@ class Places:
 
     def __init__(self, issuer: str, paths: Mapping[str, str | None] | None, mount: str | None) -> None:
         self.paths = _paths(paths)
-        base = _base(issuer, mount)
-        self.urls = {name: base + path for name, path in self.paths.items() if name != "metadata"}
-        self.well_known = unquote(urlsplit(metadata_urls(issuer)[0]).path)
+        self.urls: Mapping[str, str] = {}
+        """The URLs of the endpoints, without that of the metadata; none where there is no metadata to tell them."""
+        self.well_known: str | None = None
         """Where RFC 8414 section 3.1 wants the metadata: a path from the root of the host."""
+        if "metadata" in self.paths:
+            base = _base(issuer, mount)
+            self.urls = {name: base + path for name, path in self.paths.items() if name != "metadata"}
+            self.well_known = unquote(urlsplit(metadata_urls(issuer)[0]).path)
 
 
 def _paths(given: Mapping[str, str | None] | None) -> dict[str, str]:
@@ -53,16 +58,15 @@ def _paths(given: Mapping[str, str | None] | None) -> dict[str, str]:
 
 
 def _base(issuer: str, mount: str | None) -> str:
-    where = issuer if mount is None else mount
-    if not isinstance(where, str) or not where.isascii() or not where.isprintable() or " " in where:
-        raise ConfigurationError("mount", "a path such as '/oauth' or a URL is needed")
-    field = "issuer" if mount is None else "mount"
+    if mount is not None and not isinstance(mount, str):
+        raise ConfigurationError("mount", "a path such as '/oauth', or a URL, is needed")
+    where, field = (issuer, "issuer") if mount is None else (mount, "mount")
     if where.startswith("/"):
         if where != "/" and not _PATH.fullmatch(where):
-            raise ConfigurationError("mount", "the path is not in normal form")
+            raise ConfigurationError("mount", "the path is not in normal form, such as '/oauth'")
         home = urlsplit(issuer)
         where, field = f"{home.scheme}://{home.netloc}{where}", "issuer"
-    parts = urlsplit(where)
-    if parts.scheme not in ("https", "http") or not parts.netloc or parts.query or parts.fragment:
-        raise ConfigurationError(field, "an http(s) URL without query and fragment is needed")
+    check_url(where, field, trust_http=False)
+    if "?" in where:
+        raise ConfigurationError(field, "a URL without a query is needed")
     return where.rstrip("/")
