@@ -207,12 +207,8 @@ class SigningKey:
         """A compact JWS (RFC 7515 section 7.1) over ``claims`` as JSON; ``header`` adds to or replaces alg and kid."""
         protected = {"alg": self.alg, "kid": self.kid, **(header or {})}
         signing_input = f"{_b64url(_json(protected))}.{_b64url(_json(claims))}"
-        return f"{signing_input}.{_b64url(self.signature(signing_input.encode()))}"
-
-    def signature(self, signing_input: bytes) -> bytes:
-        """The signature alone, for whoever prepares the rest (RFC 7515 section 5.1)."""
-        signature: bytes = SIGNER_ALGS[self.alg].sign(signing_input, self._native)
-        return signature
+        signature: bytes = SIGNER_ALGS[self.alg].sign(signing_input.encode(), self._native)
+        return f"{signing_input}.{_b64url(signature)}"
 
     def __repr__(self) -> str:
         return f"<SigningKey {self.alg}>"
