@@ -1,0 +1,1 @@
+"""A small issuer: its keys, its tokens, its endpoints."""
