@@ -1,1 +1,1 @@
-"""The issuer: hands access tokens out, refreshes them, tells about them and revokes them."""
+"""A small issuer: its keys, its tokens, its endpoints."""
