@@ -5,3 +5,4 @@ from .protocol import Family as Family
 from .protocol import RevocationList as RevocationList
 from .protocol import RevocationLookup as RevocationLookup
 from .protocol import Step as Step
+from .protocol import SubjectRevokedError as SubjectRevokedError

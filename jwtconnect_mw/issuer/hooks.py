@@ -1,0 +1,61 @@
+"""What the host says while tokens are handed out. A hook that fails stops its request, and no other; nothing of what it
+was given or what it raised is logged but the kind of exception.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, ParamSpec, TypeVar
+
+from ..errors import ConfigurationError
+from .access import checked_claims
+from .errors import InactiveSubject, ServiceUnavailable
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+ClaimsHook = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+ActiveHook = Callable[[str], bool]
+EventHook = Callable[[str, Mapping[str, Any]], object]
+
+_log = logging.getLogger("jwtconnect_mw.issuer")
+
+
+def ask(what: str, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Call what is not ours. Raises ServiceUnavailable for whatever it raises: nothing is decided on a failure."""
+    try:
+        return function(*args, **kwargs)
+    except Exception as error:
+        _log.error("%s failed: %s", what, type(error).__name__)  # noqa: TRY400  # its text may hold anything
+    raise ServiceUnavailable
+
+
+class Hooks:
+    """The three hooks of an issuer. Raises ConfigurationError for one that cannot be called."""
+
+    def __init__(self, claims: ClaimsHook | None, is_active: ActiveHook | None, on_event: EventHook | None) -> None:
+        for field, hook in (("claims", claims), ("is_active", is_active), ("on_event", on_event)):
+            if hook is not None and not callable(hook):
+                raise ConfigurationError(field, "something that can be called is needed")
+        self._claims, self._is_active, self._on_event = claims, is_active, on_event
+
+    def require_active(self, subject: str) -> None:
+        """Raises InactiveSubject, or ServiceUnavailable where the hook does not know."""
+        if self._is_active is not None and not ask("the is_active hook", self._is_active, subject):
+            raise InactiveSubject
+
+    def claims(self, known: Mapping[str, Any]) -> dict[str, Any]:
+        """What is added to an access token. Raises ServiceUnavailable, and ConfigurationError as checked_claims does."""
+        if self._claims is None:
+            return {}
+        return checked_claims(ask("the claims hook", self._claims, MappingProxyType(known)))
+
+    def tell(self, event: str, context: Mapping[str, Any]) -> None:
+        """Of what has happened: nothing can stop it any more."""
+        if self._on_event is not None:
+            try:
+                self._on_event(event, context)
+            except Exception as error:
+                _log.error("the on_event hook failed: %s", type(error).__name__)  # noqa: TRY400  # as above
