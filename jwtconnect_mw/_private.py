@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.asymmetric.ec import (
     ECDSA,
     SECP256R1,
@@ -43,7 +43,6 @@ SIGNING_ALGORITHMS: Mapping[str, tuple[str, ...]] = {
 }
 """What a key of each type can sign with; the first unless told. P-521 is not offered."""
 
-_RSA_BITS = 2_048
 _MOST_OCTETS = 2_048  # of one member; a key of 16,384 bits has that many
 _BLOCK = re.compile(r"-----BEGIN ([A-Z0-9 ]{1,40})-----.*?-----END \1-----", re.DOTALL)
 _PRIVATE_LABELS = ("PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY")
@@ -54,13 +53,6 @@ _TO_URL = bytes.maketrans(b"+/", b"-_")
 def b64url(octets: bytes) -> bytes:
     """Encode base64url without padding (RFC 7515 section 2)."""
     return b2a_base64(octets, newline=False).translate(_TO_URL, b"=")
-
-
-def generate(alg: str) -> Any:
-    """Make a key for one of SIGNING_ALGORITHMS."""
-    if alg in SIGNING_ALGORITHMS["RSA"]:
-        return rsa.generate_private_key(65537, _RSA_BITS)
-    return Ed25519PrivateKey.generate() if alg == "EdDSA" else ec.generate_private_key(SECP256R1())
 
 
 def signature_maker(alg: str, native: Any) -> Callable[[bytes], bytes]:

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any, ParamSpec, TypeVar
 
 from ..errors import ConfigurationError
+from ..revocation import Family
 from .access import checked_claims
 from .errors import InactiveSubject, ServiceUnavailable
 
@@ -23,13 +24,18 @@ EventHook = Callable[[str, Mapping[str, Any]], object]
 _log = logging.getLogger("jwtconnect_mw.issuer")
 
 
-def ask(what: str, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """Call what is not ours. Raises ServiceUnavailable for whatever it raises: nothing is decided on a failure."""
+def failed(what: str, error: Exception) -> ServiceUnavailable:
+    """Log that something that is not ours failed. Nothing is decided on a failure."""
+    _log.error("%s failed: %s", what, type(error).__name__)  # its text may hold anything
+    return ServiceUnavailable()
+
+
+def ask_list(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Call the revocation list. Raises ServiceUnavailable for whatever it raises."""
     try:
         return function(*args, **kwargs)
     except Exception as error:
-        _log.error("%s failed: %s", what, type(error).__name__)  # noqa: TRY400  # its text may hold anything
-    raise ServiceUnavailable
+        raise failed("the revocation list", error) from None
 
 
 class Hooks:
@@ -43,19 +49,34 @@ class Hooks:
 
     def require_active(self, subject: str) -> None:
         """Raises InactiveSubject, or ServiceUnavailable where the hook does not know."""
-        if self._is_active is not None and not ask("the is_active hook", self._is_active, subject):
+        if self._is_active is None:
+            return
+        try:
+            active = self._is_active(subject)
+        except Exception as error:
+            raise failed("the is_active hook", error) from None
+        if not active:
             raise InactiveSubject
 
     def claims(self, known: Mapping[str, Any]) -> dict[str, Any]:
         """What is added to an access token. Raises ServiceUnavailable, and ConfigurationError as checked_claims does."""
         if self._claims is None:
             return {}
-        return checked_claims(ask("the claims hook", self._claims, MappingProxyType(known)))
+        try:
+            more = self._claims(MappingProxyType(known))
+        except Exception as error:
+            raise failed("the claims hook", error) from None
+        return checked_claims(more)
 
-    def tell(self, event: str, context: Mapping[str, Any]) -> None:
+    def tell(self, event: str, family: Family) -> None:
+        """Of what happened to a session; without one (client_credentials) ``session`` is None."""
+        context = {"subject": family.subject, "client_id": family.client_id, "session": family.session or None}
+        self.tell_of(event, context)
+
+    def tell_of(self, event: str, context: Mapping[str, Any]) -> None:
         """Of what has happened: nothing can stop it any more."""
         if self._on_event is not None:
             try:
                 self._on_event(event, context)
             except Exception as error:
-                _log.error("the on_event hook failed: %s", type(error).__name__)  # noqa: TRY400  # as above
+                failed("the on_event hook", error)

@@ -23,8 +23,13 @@ from .keyring import MAX_KEYS, Entry, RefreshSecret, Ring
 
 _MARK, _VERSION = "jwtconnect_mw", 1
 _MOST_KID = 255
+_MAX_SECRETS = 4
 _SECRET_OCTETS, _MOST_SECRET_OCTETS = 32, 1024
 _INFO = b"jwtconnect_mw refresh secret"
+
+
+class AlgorithmMismatch(UnusableKeyError):
+    """The key is good, but not for the algorithm that it is to sign with."""
 
 
 def new_secret() -> RefreshSecret:
@@ -58,20 +63,11 @@ def ring_from_native(native: Any, algorithm: str | None) -> Ring:
 
 
 def ring_from_jwks(
-    document: Mapping[str, Any], algorithm: str | None, known: Mapping[str, SigningKey], *, ours: bool = True
+    document: Mapping[str, Any], algorithm: str | None, known: Mapping[str, SigningKey], *, stored: bool = True
 ) -> Ring:
-    """A private JWK set, or one private JWK; ``ours=False`` where it is not a file. Raises UnusableKeyError."""
-    members = document.get("keys") if "keys" in document else [document]
-    if not isinstance(members, (list, tuple)) or not all(isinstance(jwk, Mapping) for jwk in members):
-        raise UnusableKeyError("not a JWK set")
-    if len(members) > MAX_KEYS + 2:
-        raise UnusableKeyError("too many keys")
-    shared = tuple(_secret(jwk) for jwk in members if jwk.get("kty") == "oct")
-    private = [jwk for jwk in members if jwk.get("kty") != "oct"]
-    if not private:
-        problem = "a shared secret cannot be a signing key" if shared else "the set is empty"
-        raise UnusableKeyError(problem)
-    managed = ours and _MARK in document
+    """A private JWK set, or one private JWK. ``stored=False`` where it is not a file. Raises UnusableKeyError."""
+    private, shared = _members(document)
+    managed = _MARK in document
     if managed and (type(document[_MARK]) is not int or document[_MARK] != _VERSION):
         raise UnusableKeyError("the file was written by another version of jwtconnect_mw")
     keys = [_known(jwk, known) or _key(jwk, None if managed else algorithm) for jwk in private]
@@ -82,9 +78,24 @@ def ring_from_jwks(
         return _fixed(keys, shared)
     if not shared:
         raise UnusableKeyError("the refresh secret is missing")
-    entries = [Entry(key, _time(jwk, "published_at"), _time(jwk, "signs_from"))
-               for key, jwk in zip(keys, private, strict=True)]  # fmt: skip
-    return Ring(tuple(sorted(entries, key=lambda entry: entry.signs_from)), shared)
+    times = [(_time(jwk, "published_at"), _time(jwk, "signs_from")) for jwk in private]
+    entries = [Entry(key, *pair) for key, pair in zip(keys, times, strict=True)]
+    return Ring(tuple(sorted(entries, key=lambda entry: entry.signs_from)), shared, fixed=not stored)
+
+
+def _members(document: Mapping[str, Any]) -> tuple[list[Mapping[str, Any]], tuple[RefreshSecret, ...]]:
+    """The private JWKs of a set, and its shared secrets."""
+    members = document.get("keys", [document])
+    if not isinstance(members, (list, tuple)) or not all(isinstance(jwk, Mapping) for jwk in members):
+        raise UnusableKeyError("not a JWK set")
+    if len(members) > MAX_KEYS + _MAX_SECRETS:
+        raise UnusableKeyError("too many keys")
+    private = [jwk for jwk in members if jwk.get("kty") != "oct"]
+    if members and not private:
+        raise UnusableKeyError("a shared secret cannot be a signing key")
+    if not private:
+        raise UnusableKeyError("the set is empty")
+    return private, tuple(_secret(jwk) for jwk in members if jwk.get("kty") == "oct")
 
 
 def document(ring: Ring) -> bytes:
@@ -97,8 +108,9 @@ def document(ring: Ring) -> bytes:
 
 
 def _fixed(keys: list[SigningKey], shared: tuple[RefreshSecret, ...]) -> Ring:
-    entries = tuple(Entry(key, 0.0, 0.0) for key in keys)
-    return Ring(entries, shared or tuple(derived_secret(key) for key in keys), fixed=True)
+    """The first signs, for ever; the others are published."""
+    entries = [Entry(key, -math.inf, math.inf if place else -math.inf) for place, key in enumerate(keys)]
+    return Ring(tuple(entries), shared or tuple(derived_secret(key) for key in keys), fixed=True)
 
 
 def _known(jwk: Mapping[str, Any], known: Mapping[str, SigningKey]) -> SigningKey | None:
@@ -118,7 +130,7 @@ def _key(jwk: Mapping[str, Any], algorithm: str | None) -> SigningKey:
         raise UnusableKeyError("the key is not for signing (use, key_ops)")
     own = {"Ed25519": "EdDSA"}.get(jwk["alg"], jwk["alg"]) if isinstance(jwk.get("alg"), str) else None
     if "alg" in jwk and (own is None or algorithm not in (None, own)):
-        raise UnusableKeyError("alg of the key is not the algorithm that is asked for")
+        raise AlgorithmMismatch("alg of the key is not the algorithm that is asked for")
     return _checked(native_from_jwk(jwk), own or algorithm, kid)
 
 
@@ -127,7 +139,7 @@ def _checked(native: Any, algorithm: str | None, kid: str | None) -> SigningKey:
     fitting = SIGNING_ALGORITHMS[key_type(native)]
     alg = algorithm or fitting[0]
     if alg not in fitting:
-        raise UnusableKeyError(f"the key does not fit the algorithm; it can sign with {' or '.join(fitting)}")
+        raise AlgorithmMismatch(f"the key does not fit the algorithm; it can sign with {' or '.join(fitting)}")
     key = SigningKey.from_native(alg, native, kid)
     admit(key.public_jwk(), (alg,), remote=True)  # what no verifier of ours would accept is not signed with
     return key

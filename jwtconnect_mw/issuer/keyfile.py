@@ -50,7 +50,7 @@ class KeyFile:
     """One file that holds private keys. ``path`` is as given; what a link names is found anew each time."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+        self.path = Path(os.fsdecode(path))
 
     def stamp(self) -> Stamp | None:
         """Of the present content; None if it cannot be had."""
@@ -108,7 +108,8 @@ class KeyFile:
         except OSError:
             raise KeyFileError("the directory is missing, or nothing can be written there") from None
         try:
-            _same_owner(descriptor, target)
+            with contextlib.suppress(OSError):
+                _same_owner(descriptor, target)
             until = time.monotonic() + LOCK_WAIT
             while not _try_lock(descriptor):
                 if time.monotonic() >= until:
@@ -117,11 +118,12 @@ class KeyFile:
             yield
         finally:
             # Said, not left to the closing: a child that was forked meanwhile holds the same lock.
-            fcntl.flock(descriptor, fcntl.LOCK_UN)
+            with contextlib.suppress(OSError):
+                fcntl.flock(descriptor, fcntl.LOCK_UN)
             os.close(descriptor)
 
     def write(self, content: bytes) -> Stamp:
-        """Replace the content, under the lock. Raises KeyFileError; the file is then as it was."""
+        """Replace the content, under the lock. Raises KeyFileError; the file is then whole, and as it was or new."""
         target = self._target()
         temporary = target.with_name(f".{target.name}.tmp")
         if len(content) > MAX_SIZE:
@@ -154,6 +156,8 @@ def _try_lock(descriptor: int) -> bool:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError:
+        raise KeyFileError("the file system cannot lock files") from None
     return True
 
 

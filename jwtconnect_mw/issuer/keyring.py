@@ -6,6 +6,7 @@ Times are seconds since the epoch.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ KEPT_AFTER = 300.0 + 60.0
 MAX_KEYS = 32
 
 State = Literal["next", "current", "retired", "published"]
+"""``published``: of a loaded set, a key beside the one that signs."""
 
 
 class KeyChangeError(RuntimeError):
@@ -54,7 +56,7 @@ class KeyInfo:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Entry:
-    """A key, and when it was published and starts to sign."""
+    """A key, when it was published and when it starts to sign: infinity where it never does."""
 
     key: SigningKey
     published_at: float
@@ -63,9 +65,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Ring:
-    """``entries`` by ``signs_from``, oldest first. Of ``fixed`` ones, which were loaded from what is not ours to write,
-    the first signs, all are published, and nothing changes.
-    """
+    """``entries`` by ``signs_from``, oldest first. ``fixed``: loaded from what is not ours to write."""
 
     entries: tuple[Entry, ...]
     secrets: tuple[RefreshSecret, ...]
@@ -76,47 +76,46 @@ class Ring:
 
     def current(self, now: float) -> int:
         """The place of the last that may sign; the first of all where a clock was set back before them."""
-        return 0 if self.fixed else max(0, bisect_right([entry.signs_from for entry in self.entries], now) - 1)
+        return max(0, bisect_right([entry.signs_from for entry in self.entries], now) - 1)
 
     def alive(self, now: float, lifetime: float) -> tuple[Entry, ...]:
-        """Those to be published: without the retired ones whose last token is gone. ``lifetime``: of access tokens."""
+        """Those to be published, oldest first: without the retired ones whose last token is gone.
+
+        ``lifetime``: of access tokens, in seconds.
+        """
         current = self.current(now)
-        return tuple(entry for index, entry in enumerate(self.entries)
-                     if index >= current or now < self._gone_at(index, lifetime))  # fmt: skip
+        retired = (entry for place, entry in enumerate(self.entries[:current]) if now < self._gone_at(place, lifetime))
+        return (*retired, *self.entries[current:])
 
     def span(self, now: float, lifetime: float) -> tuple[float, float]:
         """From when until when nothing of this changes by time alone."""
-        if self.fixed:
-            return float("-inf"), float("inf")
         events = [entry.signs_from for entry in self.entries]
-        events += [self._gone_at(index, lifetime) for index in range(len(self.entries) - 1)]
-        return (max((event for event in events if event <= now), default=float("-inf")),
-                min((event for event in events if event > now), default=float("inf")))  # fmt: skip
-
-    def _gone_at(self, index: int, lifetime: float) -> float:
-        return self.entries[index + 1].signs_from + lifetime + KEPT_AFTER
+        events += [self._gone_at(place, lifetime) for place in range(len(self.entries) - 1)]
+        since = max((event for event in events if event <= now), default=-math.inf)
+        return since, min((event for event in events if event > now), default=math.inf)
 
     def describe(self, now: float, lifetime: float) -> tuple[KeyInfo, ...]:
         """All that are published, oldest first."""
-        if self.fixed:
-            states: list[State] = ["current", *["published"] * (len(self.entries) - 1)]  # type: ignore[list-item]
-            return tuple(KeyInfo(entry.key.kid, entry.key.alg, state)
-                         for entry, state in zip(self.entries, states, strict=True))  # fmt: skip
-        current, last = self.current(now), len(self.entries) - 1
         alive = self.alive(now, lifetime)
-        return tuple(
-            KeyInfo(
-                entry.key.kid,
-                entry.key.alg,
-                "retired" if index < current else "next" if index > current else "current",
-                entry.published_at,
-                entry.signs_from,
-                self.entries[index + 1].signs_from if index < last else None,
-                self._gone_at(index, lifetime) if index < last else None,
-            )
-            for index, entry in enumerate(self.entries)
-            if entry in alive
+        places = range(len(self.entries) - len(alive), len(self.entries))
+        return tuple(self._describe(place, self.current(now), lifetime) for place in places)
+
+    def _describe(self, place: int, current: int, lifetime: float) -> KeyInfo:
+        entry = self.entries[place]
+        state: State = "current" if place == current else "retired" if place < current else "next"
+        if state == "next" and entry.signs_from == math.inf:
+            state = "published"
+        last = place == len(self.entries) - 1
+        times = (
+            entry.published_at,
+            entry.signs_from,
+            math.inf if last else self.entries[place + 1].signs_from,
+            math.inf if last else self._gone_at(place, lifetime),
         )
+        return KeyInfo(entry.key.kid, entry.key.alg, state, *(time if math.isfinite(time) else None for time in times))
+
+    def _gone_at(self, place: int, lifetime: float) -> float:
+        return self.entries[place + 1].signs_from + lifetime + KEPT_AFTER
 
 
 def new_ring(key: SigningKey, secret: RefreshSecret, now: float) -> Ring:

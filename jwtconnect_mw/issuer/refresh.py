@@ -70,12 +70,12 @@ class RefreshToken:
 class RefreshTokens:
     """Writes and reads the refresh tokens of one issuer.
 
-    ``secrets``: gives the current ones; the first signs, each verifies.
+    ``secrets``: gives the current ones; the first signs, each verifies. ``family_lifetime``: seconds; a session that
+    began when it was longer ends by it all the same, because revocations are kept no longer than that.
     """
 
-    def __init__(self, issuer: str, secrets: Callable[[], Sequence[RefreshSecret]]) -> None:
-        self._issuer = issuer
-        self._secrets = secrets
+    def __init__(self, issuer: str, secrets: Callable[[], Sequence[RefreshSecret]], family_lifetime: int) -> None:
+        self._issuer, self._secrets, self._longest = issuer, secrets, family_lifetime
         self._headers: dict[str, bytes] = {}
 
     def write(self, token: RefreshToken) -> str:
@@ -115,7 +115,7 @@ class RefreshTokens:
     def _parsed(self, payload: bytes) -> RefreshToken:
         try:
             claims = json_object.read(b64url_decode(payload))
-            token = _token(claims)
+            token = _token(claims, self._longest)
         except (ValueError, KeyError):
             raise MalformedGrant from None
         if claims["iss"] != self._issuer or claims["aud"] != self._issuer:
@@ -155,7 +155,7 @@ def _claims(token: RefreshToken) -> dict[str, Any]:
     return claims
 
 
-def _token(claims: Mapping[str, Any]) -> RefreshToken:
+def _token(claims: Mapping[str, Any], longest: int) -> RefreshToken:
     """Raises KeyError or ValueError for what ``_claims`` does not write."""
     audience, extra = claims["access_aud"], claims.get("claims", {})
     good = (
@@ -169,7 +169,8 @@ def _token(claims: Mapping[str, Any]) -> RefreshToken:
         raise ValueError("not a refresh token of ours")
     family = Family(claims["iss"], claims["sid"], claims["sub"], claims["client_id"], claims["auth_time"])
     confidential = claims.get("confidential", False) is not False
-    grant = Grant(family, claims["family_exp"], claims["scope"], tuple(audience), extra, confidential)
+    ends = min(claims["family_exp"], family.started + longest)
+    grant = Grant(family, ends, claims["scope"], tuple(audience), extra, confidential)
     token = RefreshToken(grant, claims["seq"], claims["iat"], claims["exp"])
     if claims["jti"] != token.token_id:
         raise ValueError("not a refresh token of ours")

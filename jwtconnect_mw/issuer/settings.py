@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import ConfigurationError
-from ..revocation.protocol import FAMILY_LIFETIME
 
 ACCESS_LIFETIME, REFRESH_LIFETIME = 1800, 3600
 GRACE, MOST_GRACE = 10.0, 60
@@ -56,6 +55,11 @@ def _number(field: str, value: object, least: float, most: float) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or math.isnan(value) or not least <= value <= most:
         raise ConfigurationError(field, f"a number of seconds from {least} to {most} is needed")
     return value
+
+
+def moment(field: str, value: object) -> float:
+    """A time in seconds since the epoch. Raises ConfigurationError."""
+    return _number(field, value, -_MOST_SECONDS, 10 * _MOST_SECONDS)
 
 
 def text(field: str, value: object) -> str:
