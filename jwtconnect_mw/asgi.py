@@ -57,7 +57,9 @@ class BearerMiddleware:
             except KeysWanted as want:  # the one await on the way in, where keys must be fetched first
                 token = await auth.aresume(want, authorization, method, path)
         except AuthError as error:
-            return await send_response(auth.refuse(error, method=method, path=mounted_path(scope)), scope, receive, send)
+            return await send_response(
+                auth.refuse(error, method=method, path=mounted_path(scope)), scope, receive, send
+            )
         inner = dict(scope)
         inner[TOKEN] = token
         inner[CLAIMS] = None if token is None else token.claims

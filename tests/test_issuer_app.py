@@ -16,6 +16,7 @@ from jwtconnect_mw.issuer import Issuer, IssuerApp
 from jwtconnect_mw.issuer.forms import MAX_BODY
 from jwtconnect_mw.issuer.messages import AccessTokenClaims, write
 from jwtconnect_mw.revocation import MemoryRevocationList
+from jwtconnect_mw.testing import ManualClock
 
 from .adapters import Reply
 from .issuing import (
@@ -305,9 +306,7 @@ def test_two_authentication_methods(ask: Through, here: House) -> None:
         ({}, [basic(), bearer("x")]),
     ]:
         for path in ("/token", "/introspect", "/revoke"):
-            refused(
-                ask(here.app, path, {**refresh(token), "token": "x", **form}, *headers), 400, "invalid_request"
-            )
+            refused(ask(here.app, path, {**refresh(token), "token": "x", **form}, *headers), 400, "invalid_request")
     refused(ask(here.app, "/introspect", {"token": "x", "client_secret": SECRET}, bearer("x")), 400, "invalid_request")
     assert ask(here.app, "/token", refresh(token), basic()).status == 200
 
@@ -644,6 +643,10 @@ def test_a_body_that_ends_early(here: House) -> None:
 # --- failures ---
 
 
+def fail(*_: Any, **__: Any) -> Any:
+    raise OSError("a secret of the backend's")
+
+
 class Down(MemoryRevocationList):
     """A list whose backend is down once ``down`` is set."""
 
@@ -652,12 +655,12 @@ class Down(MemoryRevocationList):
     def __getattribute__(self, name: str) -> Any:
         methods = ("is_revoked", "advance", "current", "revoke_session", "revoke_token")
         if name in methods and object.__getattribute__(self, "down"):
-            raise OSError("a secret of the backend's")
+            return fail
         return super().__getattribute__(name)
 
 
 def test_a_backend_that_is_down(ask: Through, caplog: pytest.LogCaptureFixture) -> None:
-    down = Down()
+    down = Down(clock=ManualClock(NOW))
     made = house(revocations=down)
     tokens = made.issuer.issue("alice", client_id="web", scope="introspect")
     down.down = True
@@ -727,7 +730,8 @@ _headers = st.sampled_from(["Authorization", "If-None-Match", "Cookie", "Host", 
 _value = st.text(st.characters(max_codepoint=255, exclude_characters="\r\n"), max_size=60)
 _form = st.dictionaries(
     st.sampled_from(["grant_type", "refresh_token", "token", "client_id", "client_secret", "scope", "resource", "x"]),
-    st.sampled_from(["refresh_token", "client_credentials", "web", "spa", SECRET, "read", "", "x"]) | st.text(max_size=9),
+    st.sampled_from(["refresh_token", "client_credentials", "web", "spa", SECRET, "read", "", "x"])
+    | st.text(max_size=9),
 )
 _requests = st.fixed_dictionaries(
     {

@@ -132,8 +132,7 @@ def test_a_form_comes_back_as_it_was_written(form: dict[str, str]) -> None:
 def test_any_body_is_a_form_or_malformed(body: bytes) -> None:
     try:
         form = read_form(FORM, body)
-    except MalformedMessage as error:
-        assert error.__cause__ is None
+    except MalformedMessage:
         return
     usual = parse_qs(body.decode())  # what it took is what everybody reads
     assert {name: value for name, value in form.items() if name != "resource"} == {
@@ -221,7 +220,7 @@ CLAIMS: dict[str, Any] = {
     "aud": ["a"],
     "scope": "a b",
     "acr": "1",
-    **dict.fromkeys(("amr", "groups", "roles", "entitlements"), ["a"]),
+    **{name: ["a"] for name in ("amr", "groups", "roles", "entitlements")},
     "own": 1.5,
 }
 

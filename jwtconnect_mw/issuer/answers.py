@@ -63,7 +63,7 @@ def document(body: bytes, if_none_match: str | None) -> Response:
         ("Cache-Control", f"public, max-age={JWKS_MAX_AGE}, stale-while-revalidate={_STALE_WHILE_REVALIDATE}"),
         ("ETag", tag),
     ]
-    if if_none_match and len(if_none_match) <= _LONGEST_CONDITION:
-        if if_none_match.strip(" \t") == "*" or tag in _ENTITY_TAG.findall(if_none_match):
-            return response(304, caching, b"")
+    condition = if_none_match if if_none_match and len(if_none_match) <= _LONGEST_CONDITION else ""
+    if condition.strip(" \t") == "*" or tag in _ENTITY_TAG.findall(condition):
+        return response(304, caching, b"")
     return response(200, [_JSON, *caching], body)

@@ -10,10 +10,10 @@ from .._http import Response
 from ..auth import BearerAuth
 from ..errors import ConfigurationError
 from .answers import error_answer
+from .asgi import AsgiFace, WellKnownAsgi
 from .bodies import RefusedBody, read_wsgi
 from .callers import Callers
 from .endpoints import Endpoint, Endpoints, Request
-from .asgi import AsgiFace, WellKnownAsgi
 from .places import Places
 from .service import Issuer
 

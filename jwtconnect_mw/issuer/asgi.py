@@ -15,6 +15,7 @@ from .threads import Busy, Threads
 if TYPE_CHECKING:
     from ..asgi import App
 
+_FIELDS = (b"authorization", b"content-type", b"if-none-match")
 _BUSY = error_answer(503, "temporarily_unavailable", "Too many requests are waiting.", [("Retry-After", "1")])
 
 
@@ -56,7 +57,8 @@ class AsgiFace:
             body = await read_asgi(headers, receive) if endpoint.takes_form else b""
         except RefusedBody as refused:
             return refused.answer
-        request = Request(*(joined(headers, name) for name in _FIELDS), body)
+        authorization, content_type, condition = (joined(headers, name) for name in _FIELDS)
+        request = Request(authorization, content_type, condition, body)
         if not endpoint.takes_form:
             return self._endpoints.answer(endpoint, request)
         try:
@@ -82,6 +84,3 @@ class WellKnownAsgi:
             return await self._app(scope, receive, send)
         found = self._endpoints.allowed(self._endpoints.metadata, scope["method"])
         return await self._face.serve(found, scope, receive, send)
-
-
-_FIELDS = (b"authorization", b"content-type", b"if-none-match")

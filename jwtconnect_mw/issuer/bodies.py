@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from werkzeug.wsgi import get_input_stream
 
+from .._http import Response
 from .answers import error_answer
 from .forms import MAX_BODY
 
@@ -21,7 +22,7 @@ _LENGTH = re.compile(r"[0-9]{1,19}")
 class RefusedBody(Exception):
     """``answer`` says why."""
 
-    def __init__(self, answer: Any) -> None:
+    def __init__(self, answer: Response) -> None:
         super().__init__()
         self.answer = answer
 

@@ -31,22 +31,16 @@ class Callers:
         """Whether any client can prove who it is."""
         return self._issuer.clients.confidential
 
-    def client(self, authorization: str | None, form: Mapping[str, Any]) -> Client:
-        """The client that a request names and, where it has a secret, proves to be; without a name the default client.
+    def client(self, authorization: str | None, form: Mapping[str, Any]) -> Client | None:
+        """The client that a request names and, where it has a secret, proves to be; None where it names none.
 
         Raises InvalidRequest and InvalidClient.
         """
-        clients = self._issuer.clients
         if authorization is not None and "," in authorization and _scheme(authorization) in ("basic", "bearer"):
             raise InvalidRequest  # two header fields, as servers join them: neither scheme has a comma in it
-        found = clients.authenticate(
+        return self._issuer.clients.authenticate(
             basic=authorization, client_id=form.get("client_id"), client_secret=form.get("client_secret")
         )
-        if found is None:
-            found = clients.find(self._issuer.default_client_id)
-            if found is None or found.confidential:
-                raise InvalidClient
-        return found
 
     def introspecting(self, authorization: str | None, form: Mapping[str, Any]) -> Client | AccessToken:
         """Who may introspect (RFC 7662 section 2.1): a client with a secret, or an access token with the scope.
@@ -61,7 +55,7 @@ class Callers:
                 raise InsufficientScope(INTROSPECT)
             return token
         client = self.client(authorization, form)
-        if not client.confidential:
+        if client is None or not client.confidential:
             raise InvalidClient
         return client
 
@@ -71,7 +65,7 @@ class Callers:
             return self._given
         issuer, keys, own = self._issuer, self._issuer.key_set(), self._own
         if own is None or own[0] != keys:
-            audience = {issuer.issuer, *issuer.audiences}
+            audience = {issuer.issuer, *issuer.audience}
             policy = TrustedIssuer(issuer.issuer, audience=audience, keys=keys, profile="rfc9068")
             own = self._own = keys, BearerAuth(policy, revocations=issuer.revocations, clock=issuer.clock)
         return own[1]

@@ -13,7 +13,8 @@ from .._http import Response
 from ..errors import AuthError
 from . import answers
 from .callers import Callers
-from .errors import GrantError, UnsupportedGrantType
+from .clients import UNNAMED
+from .errors import GrantError, InvalidClient, UnsupportedGrantType
 from .forms import MalformedMessage, read_form
 from .messages import (
     ClientCredentialsRequest,
@@ -27,7 +28,8 @@ from .messages import (
     write,
 )
 from .places import Places
-from .service import Issuer, Tokens
+from .service import Issuer
+from .tokens import Tokens
 
 _log = logging.getLogger("jwtconnect_mw.issuer")
 _INACTIVE = answers.about_tokens(b'{"active": false}')
@@ -50,7 +52,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """``methods``: those it answers. ``takes_form``: it has a body, asks the backend and runs hooks, so it may block."""
+    """``methods``: those it answers. ``takes_form``: it reads a body, asks the list and runs hooks, so it may block."""
 
     name: str
     methods: tuple[str, ...]
@@ -112,10 +114,13 @@ class Endpoints:
     def _refresh(self, request: Request, form: dict[str, Any]) -> Tokens:
         client = self._callers.client(request.authorization, form)
         # ``resource`` (RFC 8707) is neither refused nor obeyed: MCP clients send it, and the audience stays as granted.
-        return self._issuer.refresh(form["refresh_token"], scope=form.get("scope"), client_id=client.client_id)
+        client_id = None if client is None else client.client_id
+        return self._issuer.refresh(form["refresh_token"], scope=form.get("scope"), client_id=client_id)
 
     def _client_credentials(self, request: Request, form: dict[str, Any]) -> Tokens:
         client = self._callers.client(request.authorization, form)
+        if client is None:
+            raise InvalidClient
         return self._issuer.client_credentials(client, scope=form.get("scope"), audience=form.get("resource"))
 
     def _introspect(self, request: Request) -> Response:
@@ -126,7 +131,8 @@ class Endpoints:
 
     def _revoke(self, request: Request) -> Response:
         form = read(RevocationRequest, read_form(request.content_type, request.body))
-        self._issuer.revoke(token=form["token"], caller=self._callers.client(request.authorization, form))
+        client = self._callers.client(request.authorization, form)
+        self._issuer.revoke(token=form["token"], caller=UNNAMED if client is None else client)
         return _REVOKED
 
     def _jwks(self, request: Request) -> Response:
@@ -135,3 +141,7 @@ class Endpoints:
     def _metadata(self, request: Request) -> Response:
         content = self._issuer.metadata(self._places.urls)
         return answers.document(write(Metadata, content), request.if_none_match)
+
+
+def _tokens(tokens: Tokens) -> Response:
+    return answers.about_tokens(write(TokenAnswer, tokens.to_dict()))

@@ -33,15 +33,15 @@ def read_form(content_type: str | None, body: bytes) -> Form:
     """
     if content_type is None or len(content_type) > _LONGEST_CONTENT_TYPE or not _CONTENT_TYPE.fullmatch(content_type):
         raise MalformedMessage("The content type must be application/x-www-form-urlencoded.")
+    if not body.isascii():
+        raise MalformedMessage("The form is not UTF-8, percent-encoded.")
+    text = body.decode("ascii")
+    if _HALF_AN_ESCAPE.search(text):
+        raise MalformedMessage("The form has a malformed escape.")
     try:
-        text = body.decode("ascii")
-        if _HALF_AN_ESCAPE.search(text):
-            raise MalformedMessage("The form has a malformed escape.")
         pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
     except UnicodeDecodeError:
         raise MalformedMessage("The form is not UTF-8, percent-encoded.") from None
-    except MalformedMessage:
-        raise
     except ValueError:
         raise MalformedMessage("The form has too many fields.") from None
     form: Form = {}

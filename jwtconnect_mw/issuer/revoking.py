@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..revocation import RevocationList
-from .clients import Client
+from .clients import UNNAMED, Client, Clients
 from .hooks import Hooks, ask_list
 from .inspection import Found, identity, owner
 from .refresh import RefreshToken
@@ -43,7 +43,12 @@ class Revoking:
         self._hooks.tell_of("revoked", {"subject": subject})
 
 
-def may_revoke(caller: Client, found: Found) -> bool:
+def may_revoke(caller: Client, found: Found, clients: Clients) -> bool:
     """Whether a token was issued to the client that wants it to end, and the client proved what it had to prove."""
+    own = owner(found) or ""
+    if caller is UNNAMED:
+        caller = clients.find(own) or caller
+        if caller.confidential:
+            return False  # it proved nothing
     needs_proof = isinstance(found, RefreshToken) and found.grant.confidential
-    return caller.client_id == owner(found) and (caller.confidential or not needs_proof)
+    return caller.client_id == own and (caller.confidential or not needs_proof)

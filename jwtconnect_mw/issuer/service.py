@@ -97,6 +97,11 @@ class Issuer:
     def __repr__(self) -> str:
         return f"Issuer({self.issuer!r})"
 
+    @property
+    def clock(self) -> Callable[[], float]:
+        """Its clock: seconds since the epoch."""
+        return self._clock
+
     def issue(
         self,
         subject: str,
@@ -218,7 +223,8 @@ class Issuer:
         since the epoch; None for all until now).
 
         An access token ends itself, a refresh token its session, also when it expired. What is not a good token of
-        ours changes nothing, nor does one that was not issued to ``caller`` (RFC 7009 section 2.1); None is the host.
+        ours changes nothing, nor does one that was not issued to ``caller`` (RFC 7009 section 2.1); None is the host, UNNAMED a client that
+        does not say which it is.
 
         Raises ValueError for arguments, and ServiceUnavailable.
         """
@@ -233,7 +239,7 @@ class Issuer:
             self._revoking.subject(subject, before, now)
         elif token is not None:
             found = self._own.find(token, now)
-            if found is not None and (caller is None or may_revoke(caller, found)):
+            if found is not None and (caller is None or may_revoke(caller, found, self.clients)):
                 self._revoking.token(found)
 
     def key_set(self) -> dict[str, Any]:
