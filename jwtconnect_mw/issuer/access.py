@@ -47,6 +47,8 @@ def checked_claims(claims: object) -> dict[str, Any]:
         if name in REGISTERED or name in _FOREIGN or (name == "ttype" and claims[name] != "T"):
             raise ConfigurationError("claims", f"{name!r} may not be set")
     try:
-        return json_object.read(_encode(dict(claims)).encode())
+        # One level down, as in a refresh token: the levels are counted.
+        read: dict[str, Any] = json_object.read(_encode({"claims": dict(claims)}).encode())["claims"]
     except (TypeError, ValueError, RecursionError):
         raise ConfigurationError("claims", "not what every verifier reads as JSON") from None
+    return read

@@ -21,8 +21,8 @@
     ├── UnsupportedTokenType   400 unsupported_token_type  unsupported_token_type
     └── ServiceUnavailable     503 temporarily_unavailable unavailable
 
-``error`` and ``description`` are for the client; ``reason`` is finer, stable, and for logs and audit. All are constants:
-nothing of a token, of a secret or of a backend's message ever stands in one.
+``error`` and ``description`` are for the client; ``reason`` is finer, stable, and for logs and audit. All are
+constants: nothing of a token, of a secret or of a backend's message ever stands in one.
 """
 
 from __future__ import annotations

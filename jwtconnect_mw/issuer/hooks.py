@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from types import MappingProxyType
 from typing import Any, ParamSpec, TypeVar
 
@@ -59,11 +60,11 @@ class Hooks:
             raise InactiveSubject
 
     def claims(self, known: Mapping[str, Any]) -> dict[str, Any]:
-        """What is added to an access token. Raises ServiceUnavailable, and ConfigurationError as checked_claims does."""
+        """What is added to an access token; of what the hook is shown nothing can be changed. Raises ServiceUnavailable, and ConfigurationError for its answer."""
         if self._claims is None:
             return {}
         try:
-            more = self._claims(MappingProxyType(known))
+            more = self._claims(MappingProxyType(deepcopy(known)))
         except Exception as error:
             raise failed("the claims hook", error) from None
         return checked_claims(more)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from ..errors import AuthError
+from ..errors import AuthError, MalformedToken, TokenTooLarge, UnacceptableHeader, UnknownKey, UnusableKey
 from ..keys.sources import no_fetch
 from ..keys.state import IssuerKeys
 from ..keys.store import KeyStore
@@ -22,6 +22,8 @@ from .settings import SKEW
 Caller = Client | AccessToken
 Found = RefreshToken | AccessToken
 
+# Refused before any signature was verified.
+_UNTRIED = (MalformedToken, TokenTooLarge, UnacceptableHeader, UnknownKey, UnusableKey)
 _TOLD = ("iss", "sub", "aud", "client_id", "exp", "iat", "jti", "scope", "sid", "auth_time")
 
 
@@ -47,9 +49,12 @@ class OwnTokens:
         except MalformedGrant:
             found = None
         except (UnverifiedGrant, OtherIssuer):
-            with suppress(AuthError):
+            try:
                 return verifier.verify(text, now)
-            found = None
+            except _UNTRIED:
+                found = None
+            except AuthError:
+                return None
         with suppress(AuthError):
             verifier.verify(decoy, now)
         return found
@@ -102,13 +107,16 @@ def owner(found: Found) -> str | None:
     return found.grant.family.client_id if isinstance(found, RefreshToken) else found.client_id
 
 
-def identity(found: Found) -> tuple[str | None, str | None, str | None, float | None]:
+def identity(found: Found) -> tuple[str, str | None, str, float | None]:
     """What a revocation list is asked for: jti, sid, sub and when it all began, in seconds."""
     if isinstance(found, RefreshToken):
         family = found.grant.family
         return found.token_id, family.session, family.subject, family.started
     claims = found.claims
-    return found.token_id, claims.get("sid"), found.subject, claims.get("auth_time", claims["iat"])
+    session, started = claims.get("sid"), claims.get("auth_time", claims["iat"])
+    # Whoever used the keys before may have written other types into these two.
+    session = session if isinstance(session, str) else None
+    return claims["jti"], session, claims["sub"], started if isinstance(started, (int, float)) else None
 
 
 def described(found: Found) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Puts an access token together: the issuer's claims, those of the session, those of the hook (RFC 9068 section 2.2)."""
+"""Puts an access token together: claims of the issuer, of the session, of the hook (RFC 9068 section 2.2)."""
 
 from __future__ import annotations
 
@@ -36,18 +36,17 @@ class Mint:
         Raises ServiceUnavailable, and ConfigurationError for what the hook answers.
         """
         claims: dict[str, Any] = {
+            **carried,
             "iss": self._issuer,
             "sub": subject,
             "aud": audience[0] if len(audience) == 1 else audience,
             "client_id": client_id,
-            **carried,
         }
         if scope:
             claims["scope"] = scope
         if session is not None:
             claims["sid"] = session
-        more = self._hooks.claims(claims)
-        claims.update(more)
+        claims.update(self._hooks.claims(claims))
         return claims
 
     def token(self, claims: dict[str, Any], now: float, ends: float) -> tuple[str, int]:
@@ -67,5 +66,5 @@ def serving() -> Iterator[None]:
     try:
         yield
     except ConfigurationError as error:
-        _log.error("%s", error)  # noqa: TRY400  # it names a claim, no value; the traceback would add nothing
+        _log.error("%s", error)  # it names a claim, no value; the traceback would add nothing
         raise ServiceUnavailable from None

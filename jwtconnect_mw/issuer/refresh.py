@@ -162,6 +162,7 @@ def _token(claims: Mapping[str, Any], longest: int) -> RefreshToken:
         all(type(claims[name]) is str for name in _TEXTS)
         and all(type(claims[name]) is int and claims[name] >= 0 for name in _NUMBERS)
         and type(audience) is list
+        and audience != []
         and all(type(name) is str for name in audience)
         and type(extra) is dict
     )

@@ -76,12 +76,12 @@ class Issuer:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.issuer = settings.text("issuer", issuer)
-        self.audience = settings.audiences(audience)
+        self.audiences = settings.audiences(audience)
         self.clients = Clients(clients, default_client_id)
         lifetimes = settings.lifetimes(access_lifetime, refresh_lifetime, family_lifetime, grace)
         self._hooks = Hooks(claims, is_active, on_event)
         self._metadata = settings.metadata(metadata)
-        self._default_client_id, self._family_lifetime, self._clock = default_client_id, lifetimes.family, clock
+        self.default_client_id, self.clock, self._family_lifetime = default_client_id, clock, lifetimes.family
         self.revocations = _revocations(revocations, clock)
         self.keys = keys if isinstance(keys, SigningKeys) else SigningKeys(
             keys, algorithm=algorithm, access_lifetime=lifetimes.access, clock=clock
@@ -120,19 +120,19 @@ class Issuer:
         Raises ConfigurationError, a ValueError, for arguments; InactiveSubject, where the hook says so or the subject
         is revoked for some time to come; ServiceUnavailable.
         """
-        client = self.clients.find(self._default_client_id if client_id is None else client_id)
+        client = self.clients.find(self.default_client_id if client_id is None else client_id)
         if client is None:
             raise ConfigurationError("client_id", "it is not one of the configured clients")
         self._check_subject(subject)
         granted = settings.scopes(scope)
         if granted is None:
             raise ConfigurationError("scope", "space-separated scope-tokens are needed (RFC 6749 section 3.3)")
-        scope, names = " ".join(granted), self.audience if audience is None else settings.audiences(audience)
+        scope, names = " ".join(granted), self.audiences if audience is None else settings.audiences(audience)
         carried = {} if claims is None else checked_claims(claims)
         self._hooks.require_active(subject)
         session = secrets.token_hex(16)
         content = self._mint.claims(subject, client.client_id, names, scope, session, carried)
-        now = self._clock()
+        now = self.clock()
         started = self._sessions.start(self.issuer, subject, now)
         content["auth_time"], ends = started, started + self._family_lifetime
         access, lifetime = self._mint.token(content, now, ends)
@@ -153,7 +153,7 @@ class Issuer:
         Raises InvalidGrant, InvalidScope, InvalidClient and ServiceUnavailable. The token is not spent then, but that
         a list which failed may have spent it: within the grace window it may be presented again.
         """
-        now = self._clock()
+        now = self.clock()
         token, presenting = self._sessions.presented(refresh_token, client_id, now)
         grant, family = token.grant, token.grant.family
         granted = _narrowed(scope, grant.scope.split(" ")) if scope else grant.scope
@@ -181,8 +181,8 @@ class Issuer:
         if not client.confidential:
             raise UnauthorizedClient
         granted = _narrowed(scope, client.scopes) if scope else " ".join(client.scopes)
-        names = self.audience if audience is None else self._targets(audience)
-        now = self._clock()
+        names = self.audiences if audience is None else self._targets(audience)
+        now = self.clock()
         with serving():
             content = self._mint.claims(client.client_id, client.client_id, names, granted, None, {})
             access, lifetime = self._mint.token(content, now, math.inf)
@@ -197,7 +197,7 @@ class Issuer:
         audiences; a bearer of an access token of this issuer with scope introspect sees tokens of its own subject.
         A refresh token is active while it is the last one of its session. Raises ServiceUnavailable.
         """
-        now = self._clock()
+        now = self.clock()
         found = self._own.find(token, now)
         # The list is asked in any case: neither the time nor a failure tells who may see what.
         token_id, session, subject, started = _NOBODY if found is None else identity(found)
@@ -232,7 +232,7 @@ class Issuer:
             raise ValueError("exactly one of token, session and subject is needed")
         if (before is not None and subject is None) or (caller is not None and token is None):
             raise ValueError("before goes with subject, caller with token")
-        now = self._clock()
+        now = self.clock()
         if session is not None:
             self._revoking.session(session, now)
         elif subject is not None:
@@ -269,7 +269,7 @@ class Issuer:
             names = settings.audiences(audience)
         except ConfigurationError:
             raise InvalidTarget from None
-        if not set(self.audience).issuperset(names):
+        if not set(self.audiences).issuperset(names):
             raise InvalidTarget
         return names
 

@@ -1,4 +1,4 @@
-"""The sessions of an issuer: how one begins, and how its refresh tokens follow one another (RFC 9700 section 4.14.2)."""
+"""Sessions: how one begins, and how its refresh tokens follow one another (RFC 9700 section 4.14.2)."""
 
 from __future__ import annotations
 

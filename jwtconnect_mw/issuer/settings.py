@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -52,7 +51,7 @@ def _whole(field: str, value: object) -> int:
 
 
 def _number(field: str, value: object, least: float, most: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or math.isnan(value) or not least <= value <= most:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:  # nor NaN
         raise ConfigurationError(field, f"a number of seconds from {least} to {most} is needed")
     return value
 

@@ -18,7 +18,7 @@ class Tokens:
     expires_in: int
     scope: str
     session: str | None
-    token_type: str = "Bearer"
+    token_type: str = "Bearer"  # noqa: S105  # the name of a type
 
     def to_dict(self) -> dict[str, Any]:
         """The members of a token response (RFC 6749 section 5.1); what there is not is left out."""
