@@ -20,6 +20,7 @@ from .adapters import Reply, wsgi_environ
 from .kit import AUDIENCE, NOW
 
 ISSUER = "https://as.example/tenant"
+WELL_KNOWN = "/.well-known/oauth-authorization-server"
 FORM = "application/x-www-form-urlencoded"
 SECRET, OTHER_SECRET = "s3cret:" + "x" * 30 + "+/%~", "another secret of more than 32 characters"
 CLIENTS: dict[str, Any] = {
@@ -174,3 +175,18 @@ def claims_of(token: str) -> dict[str, Any]:
     payload = token.split(".")[1]
     claims: dict[str, Any] = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
     return claims
+
+
+def refused(reply: Reply, status: int, error: str) -> Reply:
+    """A refusal as RFC 6749 section 5.2 wants it."""
+    assert (reply.status, reply.json["error"]) == (status, error), reply
+    assert set(reply.json) == {"error", "error_description"}
+    assert reply.headers["content-type"] == "application/json"
+    assert reply.headers["cache-control"] == "no-store"
+    assert ("www-authenticate" in reply.headers) == (status in (401, 403))
+    assert ("retry-after" in reply.headers) == (status == 503)
+    return reply
+
+
+def refresh(token: str | None, **more: str) -> dict[str, str]:
+    return {"grant_type": "refresh_token", "refresh_token": token or "", **more}

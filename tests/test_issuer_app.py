@@ -18,7 +18,6 @@ from jwtconnect_mw.issuer.messages import AccessTokenClaims, write
 from jwtconnect_mw.revocation import MemoryRevocationList
 from jwtconnect_mw.testing import ManualClock
 
-from .adapters import Reply
 from .issuing import (
     CLIENTS,
     FACES,
@@ -26,6 +25,7 @@ from .issuing import (
     ISSUER,
     OTHER_SECRET,
     SECRET,
+    WELL_KNOWN,
     House,
     Through,
     basic,
@@ -33,13 +33,14 @@ from .issuing import (
     claims_of,
     house,
     keys,
+    refresh,
+    refused,
     through_asgi,
     through_wsgi,
 )
 from .kit import AUDIENCE, NOW
 
 POSTS = ("/token", "/introspect", "/revoke")
-WELL_KNOWN = "/.well-known/oauth-authorization-server"
 INACTIVE = b'{"active": false}'
 
 
@@ -53,21 +54,6 @@ def here() -> Iterator[House]:
     made = house()
     yield made
     made.app.close()
-
-
-def refused(reply: Reply, status: int, error: str) -> Reply:
-    """A refusal as RFC 6749 section 5.2 wants it."""
-    assert (reply.status, reply.json["error"]) == (status, error), reply
-    assert set(reply.json) == {"error", "error_description"}
-    assert reply.headers["content-type"] == "application/json"
-    assert reply.headers["cache-control"] == "no-store"
-    assert ("www-authenticate" in reply.headers) == (status in (401, 403))
-    assert ("retry-after" in reply.headers) == (status == 503)
-    return reply
-
-
-def refresh(token: str | None, **more: str) -> dict[str, str]:
-    return {"grant_type": "refresh_token", "refresh_token": token or "", **more}
 
 
 # --- places ---

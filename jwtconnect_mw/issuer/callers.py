@@ -65,7 +65,7 @@ class Callers:
             return self._given
         issuer, keys, own = self._issuer, self._issuer.key_set(), self._own
         if own is None or own[0] != keys:
-            audience = {issuer.issuer, *issuer.audience}
+            audience = {issuer.issuer, *issuer.audiences}
             policy = TrustedIssuer(issuer.issuer, audience=audience, keys=keys, profile="rfc9068")
             own = self._own = keys, BearerAuth(policy, revocations=issuer.revocations, clock=issuer.clock)
         return own[1]

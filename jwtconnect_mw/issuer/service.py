@@ -97,11 +97,6 @@ class Issuer:
     def __repr__(self) -> str:
         return f"Issuer({self.issuer!r})"
 
-    @property
-    def clock(self) -> Callable[[], float]:
-        """Its clock: seconds since the epoch."""
-        return self._clock
-
     def issue(
         self,
         subject: str,
