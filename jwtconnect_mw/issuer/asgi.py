@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from asyncio import to_thread
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from .._http import Response
 from ..asgi import mounted_path, send_response
 from .answers import error_answer
-from .bodies import Disconnected, RefusedBody, joined, read_asgi
+from .bodies import RefusedBody, joined, read_asgi
 from .endpoints import NOT_FOUND, Endpoint, Endpoints, Request
 from .threads import Busy, Threads
 
@@ -41,11 +42,9 @@ class AsgiFace:
 
     async def serve(self, found: Endpoint | Response, scope: Any, receive: Any, send: Any) -> None:
         """Answer an http scope with what was found for it."""
-        try:
-            response = found if isinstance(found, Response) else await self._answer(found, scope, receive)
-        except Disconnected:
-            return
-        await send_response(response, scope, receive, send)
+        response = found if isinstance(found, Response) else await self._answer(found, scope, receive)
+        with suppress(OSError):  # the client is gone (ASGI HTTP spec, 2.4)
+            await send_response(response, scope, receive, send)
 
     def close(self) -> None:
         """End the threads; a later request starts new ones."""

@@ -27,10 +27,6 @@ class RefusedBody(Exception):
         self.answer = answer
 
 
-class Disconnected(Exception):
-    """The client is gone; nobody waits for an answer."""
-
-
 def read_wsgi(environ: WSGIEnvironment) -> bytes:
     """The whole body. Raises RefusedBody.
 
@@ -53,13 +49,13 @@ def read_wsgi(environ: WSGIEnvironment) -> bytes:
 
 
 async def read_asgi(headers: Any, receive: Any) -> bytes:
-    """The whole body. Raises RefusedBody and Disconnected."""
+    """The whole body. Raises RefusedBody, also where the client is gone."""
     check_length(joined(headers, b"content-length"))
     body, more = bytearray(), True
     while more:
         message = await receive()
         if message["type"] != "http.request":
-            raise Disconnected
+            raise RefusedBody(UNREADABLE)  # granian says so of a broken chunk as well: its client waits for an answer
         body += message.get("body", b"")
         more = message.get("more_body", False)
         if len(body) > MAX_BODY:
