@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from jwtconnect_mw import BearerAuth, ConfigurationError, TrustedIssuer
-from jwtconnect_mw.issuer import Issuer, IssuerApp
+from jwtconnect_mw.issuer import GrantError, Issuer, IssuerApp
+from jwtconnect_mw.issuer.answers import grant_refused
 from jwtconnect_mw.issuer.forms import MAX_BODY
 from jwtconnect_mw.issuer.messages import AccessTokenClaims, write
 from jwtconnect_mw.revocation import MemoryRevocationList
@@ -411,7 +412,15 @@ def test_a_host_may_bring_its_own_check_of_bearers(ask: Through) -> None:
     assert ask(app, "/introspect", {"token": special.access_token}, bearer(special.access_token)).json["active"]
     usual = issuer.issue("alice", scope="introspect")
     refused(ask(app, "/introspect", {"token": "x"}, bearer(usual.access_token)), 401, "invalid_token")
+    lax = IssuerApp(
+        issuer,
+        auth=BearerAuth(TrustedIssuer(ISSUER, audience="x", keys=issuer.key_set()), optional="invalid"),
+        allow_memory=True,
+    )
+    reply = refused(ask(lax, "/introspect", {"token": "x"}, bearer(usual.access_token)), 401, "unauthorized")
+    assert reply.headers["www-authenticate"] == f'Bearer realm="{ISSUER}"'
     app.close()
+    lax.close()
 
 
 def test_who_may_not_introspect_at_all(ask: Through, here: House) -> None:
@@ -708,6 +717,17 @@ def test_nothing_secret_is_logged(caplog: pytest.LogCaptureFixture, here: House)
             for secret in seen:
                 assert secret not in caplog.text
     assert "alice" not in caplog.text
+
+
+def grant_errors(kind: type[GrantError] = GrantError) -> list[type[GrantError]]:
+    return [kind, *(found for child in kind.__subclasses__() for found in grant_errors(child))]
+
+
+def test_every_error_of_the_issuer_can_be_answered() -> None:
+    for kind in grant_errors():
+        answer = grant_refused(kind(), ISSUER)
+        assert (answer.status, json.loads(answer.body)["error"]) == (kind.status, kind.error)
+        assert ("WWW-Authenticate" in dict(answer.headers)) == (kind.status == 401)
 
 
 # --- whatever is sent ---

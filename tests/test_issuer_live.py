@@ -58,7 +58,9 @@ def refresh(http: httpx.Client, token: str, **more: str) -> httpx.Response:
     return http.post("/tenant/token", data={"grant_type": "refresh_token", "refresh_token": token, **more})
 
 
-def only(running: Running, *fields: str, path: str = "/tenant/token", body: str = "", end: bool = False) -> list[Answer]:
+def only(
+    running: Running, *fields: str, path: str = "/tenant/token", body: str = "", end: bool = False
+) -> list[Answer]:
     """The answer, even if the server closes before it has read all. ``end``: nothing more will be sent."""
     with running.connect() as connection:
         try:
@@ -84,7 +86,9 @@ def test_the_life_of_a_session(live: Running) -> None:
         assert http.post("/tenant/introspect", data={"token": new["refresh_token"]}, headers=own).json()["active"]
         gone = http.post("/tenant/revoke", data={"token": new["refresh_token"]}, auth=web)
         assert (gone.status_code, gone.text) == (200, "OK")
-        assert http.post("/tenant/introspect", data={"token": new["access_token"]}, auth=web).json() == {"active": False}
+        assert http.post("/tenant/introspect", data={"token": new["access_token"]}, auth=web).json() == {
+            "active": False
+        }
         assert http.post("/tenant/introspect", data={"token": "x"}, headers=own).status_code == 401
         assert http.post("/tenant/token", data=form, auth=web).json()["error"] == "invalid_grant"
 

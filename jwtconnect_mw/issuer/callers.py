@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..auth import BearerAuth
-from ..errors import InsufficientScope
+from ..errors import InsufficientScope, NoCredentials
 from ..policy import TrustedIssuer
 from ..token import AccessToken
 from .clients import Client
@@ -51,7 +51,9 @@ class Callers:
             if "client_secret" in form:
                 raise InvalidRequest
             token = self._bearer_auth().authenticate(authorization)
-            if token is None or not token.has_scopes(INTROSPECT):
+            if token is None:
+                raise NoCredentials  # an ``auth`` that lets requests through whose token it refused
+            if not token.has_scopes(INTROSPECT):
                 raise InsufficientScope(INTROSPECT)
             return token
         client = self.client(authorization, form)

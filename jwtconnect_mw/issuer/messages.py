@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from oidcmsg.exception import MissingRequiredAttribute, OidcMsgError
 from oidcmsg.message import (
@@ -42,7 +42,7 @@ _DESCRIPTION = re.compile(r"[ !#-\[\]-~]+")  # RFC 6749 section 5.2
 class _Request(Message):
     """A request as RFC 6749 appendix A restricts its characters."""
 
-    def verify(self, **kwargs: Any) -> bool:
+    def verify(self, **kwargs: Any) -> Literal[True]:
         super().verify(**kwargs)
         for value in self.values():
             for text in value if isinstance(value, list) else (value,):
@@ -96,7 +96,7 @@ class ErrorAnswer(ResponseMessage):
 
     c_param: ClassVar[dict[str, Any]] = {**ResponseMessage.c_param, "error": SINGLE_REQUIRED_STRING}
 
-    def verify(self, **kwargs: Any) -> bool:
+    def verify(self, **kwargs: Any) -> Literal[True]:
         Message.verify(self, **kwargs)
         for name in ("error", "error_description"):
             if not _DESCRIPTION.fullmatch(self.get(name, "-")):

@@ -218,8 +218,8 @@ class Issuer:
         since the epoch; None for all until now).
 
         An access token ends itself, a refresh token its session, also when it expired. What is not a good token of
-        ours changes nothing, nor does one that was not issued to ``caller`` (RFC 7009 section 2.1); None is the host, UNNAMED a client that
-        does not say which it is.
+        ours changes nothing, nor does one that was not issued to ``caller`` (RFC 7009 section 2.1). ``caller``: None
+        is the host itself, UNNAMED a client that does not say which it is.
 
         Raises ValueError for arguments, and ServiceUnavailable.
         """

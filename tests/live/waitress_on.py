@@ -1,4 +1,4 @@
-"""``python -m tests.live.waitress_on FD MODULE``: waitress on a socket that was handed over, which its command cannot take."""
+"""``python -m tests.live.waitress_on FD MODULE``: waitress on a socket, which its own command cannot take."""
 
 from __future__ import annotations
 
