@@ -63,7 +63,9 @@ def house(name: str = ISSUER, **settings: Any) -> House:
         "on_event": lambda event, context: events.append((event, context)),
         **settings,
     }
-    revocations = given.pop("revocations", None) or MemoryRevocationList(clock=clock)
+    revocations = given.pop("revocations", None)
+    if revocations is None:  # an empty one is false
+        revocations = MemoryRevocationList(clock=clock)
     return House(Issuer(name, revocations=revocations, clock=clock, **given), clock, revocations, events)
 
 

@@ -56,14 +56,14 @@ REFUSED: list[Any] = [
 
 @pytest.mark.parametrize("settings", REFUSED, ids=str)
 def test_bad_clients_are_refused(settings: Any) -> None:
-    with pytest.raises(ConfigurationError, match="^clients: ") as caught:
+    with pytest.raises(ConfigurationError, match="clients: ") as caught:
         clients(settings)
     assert SECRET not in str(caught.value)
 
 
 @pytest.mark.parametrize("default", ["", None, "ü", "x" * 256])
 def test_the_default_client_needs_a_name(default: Any) -> None:
-    with pytest.raises(ConfigurationError, match="^default_client_id: "):
+    with pytest.raises(ConfigurationError, match="default_client_id: "):
         Clients(None, default)
 
 
