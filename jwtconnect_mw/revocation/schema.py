@@ -69,9 +69,8 @@ def _make_private(path: Path) -> None:
 
     Under a lock, because closing a file that another thread has just begun to use would undo SQLite's locks on it.
     """
-    with _making:
-        with suppress(FileExistsError):
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    with _making, suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
 def _patiently(path: Path, timeout: float, now: int) -> int:
@@ -124,5 +123,10 @@ def _is_locked(error: Exception) -> bool:
     return isinstance(error, sqlite3.OperationalError) and "locked" in str(error)
 
 
+def _after_fork_in_child() -> None:
+    if _making.locked():
+        _making.release()
+
+
 if hasattr(os, "register_at_fork"):  # pragma: no branch  # only Windows has no fork
-    os.register_at_fork(before=_making.acquire, after_in_parent=_making.release, after_in_child=_making.release)
+    os.register_at_fork(after_in_child=_after_fork_in_child)
