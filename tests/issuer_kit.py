@@ -49,8 +49,8 @@ class House:
 
 
 def private_keys(alg: str = "ES256") -> dict[str, Any]:
-    """A private key set that is made once."""
-    return {"keys": [key(alg).private_jwk()]}
+    """A private key set that is made once; that of ES256 is the key by which the kit's own tokens are signed."""
+    return {"keys": [(key() if alg == "ES256" else key(alg)).private_jwk()]}
 
 
 def house(name: str = ISSUER, **settings: Any) -> House:

@@ -43,7 +43,9 @@ class Revoking:
         self._hooks.tell_of("revoked", {"subject": subject})
 
 
-def may_revoke(caller: Client, found: Found) -> bool:
+def may_revoke(caller: object, found: Found) -> bool:
     """Whether a token was issued to the client that wants it to end, and the client proved what it had to prove."""
+    if not isinstance(caller, Client):
+        return False
     needs_proof = isinstance(found, RefreshToken) and found.grant.confidential
     return caller.client_id == owner(found) and (caller.confidential or not needs_proof)
