@@ -209,6 +209,10 @@ class SigningKey:
 
     def public_jwk(self) -> dict[str, Any]:
         """The JWK to publish (RFC 7517), never with a private member."""
+        return dict(self._public)
+
+    @cached_property
+    def _public(self) -> dict[str, Any]:
         return {**public_members(self._key.serialize()), "kid": self.kid, "use": "sig", "alg": self.alg}
 
     def private_jwk(self) -> dict[str, Any]:

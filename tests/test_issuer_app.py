@@ -19,7 +19,7 @@ from jwtconnect_mw.issuer.messages import AccessTokenClaims, write
 from jwtconnect_mw.revocation import MemoryRevocationList
 from jwtconnect_mw.testing import ManualClock
 
-from .issuing import (
+from .endpoints import (
     CLIENTS,
     FACES,
     FORM,

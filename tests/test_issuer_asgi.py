@@ -14,7 +14,7 @@ import pytest
 
 from jwtconnect_mw.issuer.threads import Busy, Threads
 
-from .issuing import (
+from .endpoints import (
     FORM,
     WELL_KNOWN,
     House,

@@ -13,7 +13,7 @@ from jwtconnect_mw.revocation import SQLiteRevocationList
 from jwtconnect_mw.testing import ManualClock
 
 from .adapters import Reply
-from .issuing import CLIENTS, FACES, ISSUER, OTHER_SECRET, Through, basic, claims_of, refresh, refused
+from .endpoints import CLIENTS, FACES, ISSUER, OTHER_SECRET, Through, basic, claims_of, refresh, refused
 from .kit import AUDIENCE, NOW
 
 WINDOW = 10

@@ -60,7 +60,10 @@ class Hooks:
             raise InactiveSubject
 
     def claims(self, known: Mapping[str, Any]) -> dict[str, Any]:
-        """What is added to an access token; of what the hook is shown nothing can be changed. Raises ServiceUnavailable, and ConfigurationError for its answer."""
+        """What is added to an access token. The hook sees a copy, so that it cannot change what the session carries.
+
+        Raises ServiceUnavailable, and ConfigurationError for its answer.
+        """
         if self._claims is None:
             return {}
         try:

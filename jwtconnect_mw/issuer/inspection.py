@@ -24,6 +24,17 @@ Found = RefreshToken | AccessToken
 
 # Refused before any signature was verified.
 _UNTRIED = (MalformedToken, TokenTooLarge, UnacceptableHeader, UnknownKey, UnusableKey)
+_DECOY = {
+    "sub": "-",
+    "aud": "-",
+    "client_id": "-",
+    "jti": "-",
+    "scope": "-",
+    "sid": "-",
+    "auth_time": 0,
+    "iat": 0,
+    "exp": 0,
+}
 _TOLD = ("iss", "sub", "aud", "client_id", "exp", "iat", "jti", "scope", "sid", "auth_time")
 
 
@@ -76,7 +87,7 @@ class OwnTokens:
             self._issuer, audience=AnyAudience(), keys=self._keys.key_set(), leeway=MOST_LEEWAY, profile="rfc9068"
         )
         keys = IssuerKeys(policy.issuer, policy.source, no_fetch, self._clock, float)
-        decoy = self._keys.signer().sign_access_token({"iss": self._issuer, "exp": 0})
+        decoy = self._keys.signer().sign_access_token({**_DECOY, "iss": self._issuer})
         return mark, TokenVerifier([policy], KeyStore({policy.issuer: keys}), None, 0), decoy
 
 

@@ -12,7 +12,8 @@ import logging
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -70,7 +71,8 @@ class KeyFile:
             raise KeyFileError("the file cannot be read") from None
         with open(descriptor, "rb") as file:
             status = os.fstat(descriptor)
-            self._check(status)
+            if hasattr(os, "geteuid") and check(status, os.geteuid()):  # Windows has other permissions
+                _log.warning("every user may read the signing keys in %s", self.path)
             try:
                 content = file.read(MAX_SIZE + 1)
                 text = content.decode()
@@ -79,22 +81,6 @@ class KeyFile:
         if len(content) > MAX_SIZE:
             raise KeyFileError("the file is too large")
         return text, Stamp.of(status)
-
-    def _check(self, status: os.stat_result) -> None:
-        """Like OpenSSH: our own file that others may read or write is refused, for we can mend it; a file of root's,
-        as container platforms mount secrets, is warned about. A file of anyone else could be a key that they know.
-        """
-        if not stat.S_ISREG(status.st_mode):
-            raise KeyFileError("not a regular file")
-        if not hasattr(os, "geteuid"):  # pragma: no cover  # Windows has other permissions
-            return
-        user = os.geteuid()
-        if status.st_uid == user and status.st_mode & 0o077:
-            raise KeyFileError("other users may read or write the file: chmod 600 it")
-        if status.st_uid not in (user, 0) and user != 0:
-            raise KeyFileError("the file belongs to another user")
-        if status.st_mode & 0o007:
-            _log.warning("every user may read the signing keys in %s", self.path)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -108,10 +94,9 @@ class KeyFile:
         except OSError:
             raise KeyFileError("the directory is missing, or nothing can be written there") from None
         try:
-            with contextlib.suppress(OSError):
-                _same_owner(descriptor, target)
+            _same_owner(descriptor, target)
             until = time.monotonic() + LOCK_WAIT
-            while not _try_lock(descriptor):
+            while not _tried(partial(fcntl.flock, descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)):
                 if time.monotonic() >= until:
                     raise KeyFileError("another process keeps the file locked")
                 time.sleep(_LOCK_PAUSE)
@@ -151,9 +136,24 @@ class KeyFile:
         return Path(os.path.realpath(self.path))
 
 
-def _try_lock(descriptor: int) -> bool:
+def check(status: os.stat_result, user: int) -> bool:
+    """Whether every user may read the file, which is warned about; raises KeyFileError where it is refused.
+
+    Like OpenSSH: our own file that others may read or write is refused, because we can mend it; one of root's, as
+    container platforms mount secrets, is not ours to mend. One of anyone else may be a key that they know.
+    """
+    if not stat.S_ISREG(status.st_mode):
+        raise KeyFileError("not a regular file")
+    if status.st_uid == user and status.st_mode & 0o077:
+        raise KeyFileError("other users may read or write the file: chmod 600 it")
+    if status.st_uid not in (user, 0) and user != 0:
+        raise KeyFileError("the file belongs to another user")
+    return bool(status.st_mode & 0o007)
+
+
+def _tried(lock: Callable[[], object]) -> bool:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock()
     except BlockingIOError:
         return False
     except OSError:
@@ -163,10 +163,9 @@ def _try_lock(descriptor: int) -> bool:
 
 def _same_owner(descriptor: int, target: Path) -> None:
     """What root makes beside or in the place of the file is for the user whose file it is."""
-    if os.geteuid() == 0:
-        with contextlib.suppress(FileNotFoundError):
-            owner = os.stat(target)
-            os.fchown(descriptor, owner.st_uid, owner.st_gid)
+    with contextlib.suppress(FileNotFoundError, PermissionError):
+        owner = os.stat(target)
+        os.fchown(descriptor, owner.st_uid, owner.st_gid)
 
 
 def _later(descriptor: int, target: Path) -> None:

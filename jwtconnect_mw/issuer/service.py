@@ -230,9 +230,9 @@ class Issuer:
         now = self.clock()
         if session is not None:
             self._revoking.session(session, now)
-        elif subject is not None:
+        if subject is not None:
             self._revoking.subject(subject, before, now)
-        elif token is not None:
+        if token is not None:
             found = self._own.find(token, now)
             if found is not None and (caller is None or may_revoke(caller, found, self.clients)):
                 self._revoking.token(found)

@@ -73,6 +73,7 @@ class RevocationList(RevocationLookup, Protocol):
     ``blocking``: whether a look-up does I/O, so that ASGI asks in a thread. ``shared``: whether other processes see it.
     Entries end by themselves: ``expires_at`` is the greatest ``exp`` that one can meet, in seconds, and KEEP_AFTER is
     added to it; where it is not known, FAMILY_LIFETIME from now is taken. An entry never ends sooner than it was to.
+    A time that is not a number raises ValueError.
     A list has a birth: before that second it knows nothing, because it lives in memory or its data is new.
     """
 

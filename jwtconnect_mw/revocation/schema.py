@@ -69,9 +69,8 @@ def _make_private(path: Path) -> None:
 
     Under a lock, because closing a file that another thread has just begun to use would undo SQLite's locks on it.
     """
-    with _making:
-        with suppress(FileExistsError):
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    with _making, suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
 def _patiently(path: Path, timeout: float, now: int) -> int:
@@ -92,7 +91,7 @@ def _patiently(path: Path, timeout: float, now: int) -> int:
 def _ready(connection: sqlite3.Connection, now: int) -> int:
     if _is_new(connection):
         (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
-        if mode != "wal":
+        if mode != "wal":  # pragma: no cover  # needs a file system without shared memory
             raise ConfigurationError("path", "this place cannot hold a database that several processes write (WAL)")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("BEGIN IMMEDIATE")
@@ -122,7 +121,3 @@ def _is_new(connection: sqlite3.Connection) -> bool:
 
 def _is_locked(error: Exception) -> bool:
     return isinstance(error, sqlite3.OperationalError) and "locked" in str(error)
-
-
-if hasattr(os, "register_at_fork"):  # pragma: no branch  # only Windows has no fork
-    os.register_at_fork(before=_making.acquire, after_in_parent=_making.release, after_in_child=_making.release)

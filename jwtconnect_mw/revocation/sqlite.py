@@ -58,8 +58,9 @@ class SQLiteRevocationList:
             raise ConfigurationError("timeout", f"more than 0 and up to {_MOST_TIMEOUT:g} seconds")
         file = checked_path(path)
         self._clock = clock
-        self._birth = prepare(file, timeout, math.floor(clock()))
         self._connections = Connections(f"{file.as_uri()}?mode=rw", timeout)
+        with self._connections.using():
+            self._birth = prepare(file, timeout, math.floor(clock()))
 
     def is_revoked(
         self,
