@@ -23,8 +23,8 @@ from jwtconnect_mw.asgi import BearerMiddleware as AsgiMiddleware
 from jwtconnect_mw.issuer import IssuerApp
 from jwtconnect_mw.wsgi import BearerMiddleware as WsgiMiddleware
 
-from .frameworks import django_app
 from .endpoints import ISSUER, House, Through, basic, bearer, house, refresh, refused, through_asgi, through_wsgi
+from .frameworks import django_app
 from .kit import AUDIENCE, jwks
 
 WELL_KNOWN = "/.well-known/oauth-authorization-server/tenant"
