@@ -89,7 +89,7 @@ class TrustedIssuer:
         put = partial(object.__setattr__, self)
         put("issuer", _text("issuer", issuer))
         put("audience", _audience(audience))
-        if isinstance(audience, AnyAudience):
+        if audience is ANY_AUDIENCE:  # another AnyAudience is for an issuer that looks at its own tokens
             _log.warning("tokens of %r are accepted whatever their audience (ANY_AUDIENCE)", issuer)
         put("algorithms", _algorithms(algorithms))
         put("accepted_algorithms", token_algorithms(self.algorithms))

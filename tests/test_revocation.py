@@ -11,11 +11,16 @@ import pytest
 
 from jwtconnect_mw import AuthError
 from jwtconnect_mw.revocation import MemoryRevocationList
-from jwtconnect_mw.testing import ManualClock
+from jwtconnect_mw.testing import ManualClock, RevocationListConformance
 
 from .kit import ISSUER, NOW, auth, policy, token
 
 List = MemoryRevocationList
+
+
+class TestConformance(RevocationListConformance):
+    def make(self, clock: Callable[[], float]) -> List:
+        return List(clock=clock)
 
 
 def started_at(moment: float) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from jwtconnect_mw import ANY_AUDIENCE, AccessToken, Anonymous, AuthError, Beare
 from jwtconnect_mw import TrustedIssuer as Trusted
 from jwtconnect_mw.asgi import BearerMiddleware as AsgiMiddleware
 from jwtconnect_mw.fetch import Fetched
+from jwtconnect_mw.issuer import GrantError, Issuer, IssuerApp, SigningKeys, Tokens
 from jwtconnect_mw.revocation import MemoryRevocationList, RevocationLookup
 from jwtconnect_mw.testing import FakeIssuer, ManualClock
 from jwtconnect_mw.wsgi import BearerMiddleware as WsgiMiddleware
@@ -68,3 +69,37 @@ async def use(auth: BearerAuth) -> str | None:
     with FakeIssuer(alg="RS256") as issuer:
         issuer.outage = "drip"
     return claims.get("sub") or who.display_name or state or str(scopes)
+
+
+def issue(wsgi: WSGIApplication, asgi: ASGI3Application) -> tuple[WSGIApplication, ASGI3Application, ASGI3Application]:
+    issuer = Issuer(
+        "https://as.example/tenant",
+        audience=["https://api.example"],
+        keys=SigningKeys(Path("keys.json"), algorithm="RS256"),
+        revocations=MemoryRevocationList(),
+        clients={"web": "a secret of 32 characters or more", "api": {"secret": "sha256:00", "audiences": ["a"]}},
+        claims=lambda known: {"name": str(known["sub"])},
+        is_active=lambda subject: subject != "mallory",
+        on_event=refused,
+    )
+    try:
+        tokens: Tokens = issuer.issue("alice", scope="read", client_id="web")
+        text: str = tokens.access_token
+        print(issuer.refresh(tokens.refresh_token or text, scope="read", client_id="web").expires_in)
+    except GrantError as error:
+        print(error.status, error.error, error.reason, error.description)
+    issuer.revoke(subject="alice", before=5.0)
+    issuer.keys.drop(issuer.keys.rotate(at_once=True))
+    app = IssuerApp(
+        issuer,
+        paths={"token": "/t", "introspection": None},
+        mount="/oauth",
+        auth=BearerAuth(Trusted("https://as.example/tenant", audience="a", keys=issuer.key_set())),
+        allow_memory=True,
+        threads=4,
+        waiting=10,
+    )
+    mounted: WSGIApplication = app
+    face: ASGI3Application = app.asgi
+    app.close()
+    return app.well_known(mounted if wsgi is None else wsgi), app.well_known_asgi(asgi), face
