@@ -39,6 +39,10 @@ class Client:
     scopes: tuple[str, ...] = ()
 
 
+UNNAMED = Client("", False)
+"""The caller that does not say which client it is: taken for a token's own client, if that has no secret."""
+
+
 class Clients:
     """The clients of an issuer. ``repr`` shows none; of a secret only the SHA-256 is kept.
 

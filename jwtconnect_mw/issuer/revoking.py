@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..revocation import RevocationList
-from .clients import Client
+from .clients import UNNAMED, Client, Clients
 from .hooks import Hooks, ask_list
 from .inspection import Found, identity, owner
 from .refresh import RefreshToken
@@ -43,9 +43,14 @@ class Revoking:
         self._hooks.tell_of("revoked", {"subject": subject})
 
 
-def may_revoke(caller: object, found: Found) -> bool:
+def may_revoke(caller: object, found: Found, clients: Clients) -> bool:
     """Whether a token was issued to the client that wants it to end, and the client proved what it had to prove."""
+    own = owner(found)
+    if caller is UNNAMED:
+        caller = clients.find(own or "")
+        if caller is not None and caller.confidential:
+            return False  # it proved nothing
     if not isinstance(caller, Client):
         return False
     needs_proof = isinstance(found, RefreshToken) and found.grant.confidential
-    return caller.client_id == owner(found) and (caller.confidential or not needs_proof)
+    return caller.client_id == own and (caller.confidential or not needs_proof)

@@ -218,7 +218,8 @@ class Issuer:
         since the epoch; None for all until now).
 
         An access token ends itself, a refresh token its session, also when it expired. What is not a good token of
-        ours changes nothing, nor does one that was not issued to ``caller`` (RFC 7009 section 2.1); None is the host.
+        ours changes nothing, nor does one that was not issued to ``caller`` (RFC 7009 section 2.1). ``caller``: None
+        is the host itself, UNNAMED a client that does not say which it is.
 
         Raises ValueError for arguments, and ServiceUnavailable.
         """
@@ -233,7 +234,7 @@ class Issuer:
             self._revoking.subject(subject, before, now)
         if token is not None:
             found = self._own.find(token, now)
-            if found is not None and (caller is None or may_revoke(caller, found)):
+            if found is not None and (caller is None or may_revoke(caller, found, self.clients)):
                 self._revoking.token(found)
 
     def key_set(self) -> dict[str, Any]:
