@@ -8,6 +8,7 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -193,17 +194,20 @@ def test_whose_file_it_may_be(mode: int, owner: int, user: int, expected: object
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root")
-def test_the_files_of_another_user(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_files_of_another_user(caplog: pytest.LogCaptureFixture) -> None:
     """What root changes stays the user's; and a world-readable file of root's is warned about."""
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own are not for other users
+        os.chmod(folder, 0o777)
+        check_as_another_user(Path(folder) / "keys.json", caplog)
+
+
+def check_as_another_user(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     SigningKeys(path)
     os.chown(path, 12345, 12345)
     (path.parent / ".keys.json.lock").unlink()
     kid = SigningKeys(path).rotate()
     for file in path.parent.iterdir():
         assert (file.stat().st_uid, file.stat().st_gid) == (12345, 12345)
-    for folder in (path.parent, *path.parent.parents):
-        if folder.stat().st_uid == 0 and folder != Path("/tmp") and str(folder).startswith("/tmp"):
-            folder.chmod(0o777)
 
     def work() -> Any:
         os.setuid(12345)
@@ -221,6 +225,17 @@ def test_the_files_of_another_user(path: Path, caplog: pytest.LogCaptureFixture)
         return [kids(keys)[0], [record.getMessage() for record in caplog.records[before:]]]
 
     assert Child(as_user).result() == [kid, [f"every user may read the signing keys in {path}"]]
+
+
+def test_a_file_of_root_that_all_may_read(caplog: pytest.LogCaptureFixture) -> None:
+    """Not ours to mend, unless we are root."""
+    file = KeyFile("/etc/passwd")
+    if os.geteuid() == 0:
+        with pytest.raises(KeyFileError, match="chmod 600"):
+            file.read()
+    else:
+        assert file.read()
+        assert caplog.messages == ["every user may read the signing keys in /etc/passwd"]
 
 
 FOREIGN: dict[str, tuple[str | bytes, str]] = {
@@ -387,7 +402,7 @@ def test_a_pem_file_that_is_replaced(tmp_path: Path, clock: ManualClock) -> None
 
 
 def test_every_write_has_a_later_stamp(path: Path, clock: ManualClock) -> None:
-    """Also within one tick of the file system's clock, or after that was set back: else a reused inode could hide it."""
+    """Also within one tick of the file system's clock, or after that was set back: a reused inode could hide it."""
     keys = SigningKeys(path, clock=clock)
     file, future = KeyFile(path), path.stat().st_mtime_ns + 10**12
     os.utime(path, ns=(future, future))

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import json
 import logging
 import threading
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from jwtconnect_mw.issuer.keydoc import document, ring_from_jwks
 from jwtconnect_mw.issuer.keys import SigningKeys
 from jwtconnect_mw.issuer.keystore import LOOK_EVERY
 from jwtconnect_mw.testing import ManualClock
@@ -19,6 +23,7 @@ from .kit import NOW
 
 AHEAD = 3_900
 LIFETIME = 1_800
+ORDER = ["retired", "current", "next"]
 GONE = LIFETIME + 300 + 60  # after a key stopped signing
 
 
@@ -213,6 +218,49 @@ def test_another_algorithm_comes_with_the_next_rotation(
     assert SigningKeys(tmp_path / "keys.json", clock=clock).rotate(at_once=True) != keys.signer().kid
     clock.advance(LOOK_EVERY)
     assert keys.signer().alg == "EdDSA", "who names none makes one like the present one"
+
+
+STEPS = st.sampled_from(["rotate", "at once", "drop signer", "drop oldest", "drop secret"]) | st.integers(1, 6_000)
+
+
+@settings(max_examples=60, deadline=None)
+@given(steps=st.lists(STEPS, max_size=25))
+def test_whatever_happens_no_token_outlives_its_key(steps: list[str | int]) -> None:
+    """Of any sequence of changes: a token verifies while it is good (and 360 s more) unless its key was dropped, a key
+    was published 3,900 s before it signs unless that was forced, and the file says all there is to say.
+    """
+    clock = ManualClock(NOW)
+    keys = SigningKeys(access_lifetime=LIFETIME, clock=clock)
+    signed: dict[str, float] = {}
+    forced = {keys.signer().kid}
+    for step in steps:
+        before = set(kids(keys))
+        if step == "rotate":
+            keys.rotate()
+        elif step == "at once":
+            forced.add(keys.rotate(at_once=True))
+        elif step == "drop secret":
+            keys.drop(keys.refresh_secrets()[0].kid)
+        elif isinstance(step, int):
+            clock.advance(step)
+        else:
+            dropped = keys.signer().kid if step == "drop signer" else keys.list()[0].kid
+            keys.drop(dropped)
+            signed.pop(dropped, None)
+            assert dropped not in kids(keys)
+            forced.add(keys.signer().kid)
+        signer, infos = keys.signer().kid, keys.list()
+        signed[signer] = clock.now
+        good = {kid for kid, when in signed.items() if clock.now < when + LIFETIME + 360}
+        assert good <= set(kids(keys))
+        assert [info.kid for info in infos if info.state == "current"] == [signer]
+        assert [info.state for info in infos] == sorted((info.state for info in infos), key=ORDER.index)
+        for info in infos:
+            assert info.kid in before or info.published_at == clock.now
+            assert info.kid in forced or info.signs_from == (info.published_at or 0) + AHEAD
+        ring = keys._store.ring
+        again = ring_from_jwks(json.loads(document(ring)), None, {entry.key.kid: entry.key for entry in ring.entries})
+        assert again == ring
 
 
 class Ear:

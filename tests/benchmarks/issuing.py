@@ -1,4 +1,4 @@
-"""Section `issuing`: one access token, signed with the key of the time, beside the bare signature over the same text."""
+"""Section `issuing`: one access token, signed with the key of the time, beside the bare signature of its text."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ def raw(alg: str, key: Any) -> Callable[[bytes], object]:
     """`cryptography` alone, everything prepared; for ES256 the DER signature as it comes."""
     sha256 = hashes.SHA256()
     if alg == "EdDSA":
-        return lambda text: key.sign(text)
+        bare: Callable[[bytes], object] = key.sign
+        return bare
     if alg == "ES256":
         scheme = ec.ECDSA(sha256)
         return lambda text: key.sign(text, scheme)
