@@ -161,6 +161,12 @@ def test_settings_are_checked(field: str, setting: dict[str, Any]) -> None:
     assert caught.value.field == field
 
 
+def test_metadata_that_would_be_wrong_is_refused() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        house(metadata={"response_types_supported": []})
+    assert caught.value.field == "metadata"
+
+
 def test_an_issuer_that_is_no_url_has_no_metadata() -> None:
     with pytest.raises(ConfigurationError) as caught:
         house(issuer="me")
@@ -600,11 +606,14 @@ def test_a_chunked_body_within_the_limit(here: House) -> None:
 
 def test_too_large_a_length_is_refused_unread(here: House) -> None:
     body = Endless(10)
-    refused(through_wsgi(here.app, "/token", CONTENT_LENGTH="65537", wsgi__input=body), 413, "invalid_request")
+    for length in ("65537", "9" * 18, "9" * 30, "9" * 5000):
+        refused(through_wsgi(here.app, "/token", CONTENT_LENGTH=length, wsgi__input=body), 413, "invalid_request")
+        reply = through_asgi(here.app, "/token", b"", ("Content-Length", length), length=False)
+        refused(reply, 413, "invalid_request")
     assert body.served == 0
 
 
-@pytest.mark.parametrize("length", ["-1", "abc", "1e3", "0x10", " 5", "5 5", "5,5", "\u0665", "9" * 30])
+@pytest.mark.parametrize("length", ["-1", "+1", "abc", "1e3", "0x10", "1_0", " 5", "5 5", "5,5", "\u0665"])
 def test_lengths_that_are_none(here: House, length: str) -> None:
     # The validator of wsgiref wants a number; servers that let others through are answered all the same.
     from .adapters import wsgi_environ

@@ -51,7 +51,7 @@ class AsgiFace:
         self._threads.close()
 
     async def _answer(self, endpoint: Endpoint, scope: Any, receive: Any) -> Response:
-        headers = scope["headers"]
+        headers = list(scope["headers"])  # an iterable, says the specification, so perhaps one for one time only
         try:
             body = await read_asgi(headers, receive) if endpoint.takes_form else b""
         except RefusedBody as refused:
