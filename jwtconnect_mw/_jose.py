@@ -24,6 +24,7 @@ from cryptojwt.jwk.jwk import key_from_jwk_dict
 from cryptojwt.jwk.okp import OKPKey, new_okp_key
 from cryptojwt.jwk.rsa import RSAKey, new_rsa_key
 from cryptojwt.jws.jws import SIGNER_ALGS
+from cryptojwt.jws.rsa import RSASigner
 from cryptojwt.key_bundle import KeyBundle
 from cryptojwt.key_issuer import KeyIssuer
 from cryptojwt.key_jar import KeyJar
@@ -36,20 +37,23 @@ from ._private import private_members, secret_number, signature_maker
 class VerificationKey:
     """One key for one algorithm of one issuer. Equal when issuer, kid, algorithm and key material are."""
 
-    __slots__ = ("_identity", "_native", "_verify", "alg", "issuer", "kid")
+    __slots__ = ("_identity", "_verify", "alg", "issuer", "kid")
 
     def __init__(self, issuer: str, kid: str | None, alg: str, native: Any, fingerprint: bytes) -> None:
         self.issuer, self.kid, self.alg = issuer, kid, alg
-        self._native = native
-        self._verify: Callable[[bytes, bytes, Any], object] = SIGNER_ALGS[alg].verify
+        self._verify = _verifier(alg, native)
         self._identity = (issuer, kid, alg, fingerprint)
 
     def verifies(self, signing_input: bytes, signature: bytes) -> bool:
         """Whether the signature is good. Whatever the library raises means no."""
         try:
-            return self._verify(signing_input, signature, self._native) is True
+            return self._verify(signature, signing_input)
         except Exception:
             return False
+
+    def is_twin_of(self, other: VerificationKey) -> bool:
+        """Whether both are the same key material for the same algorithm."""
+        return self._identity[2:] == other._identity[2:]
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, VerificationKey) and self._identity == other._identity
@@ -59,6 +63,24 @@ class VerificationKey:
 
     def __repr__(self) -> str:
         return f"<VerificationKey {self.alg}>"
+
+
+def _verifier(alg: str, native: Any) -> Callable[[bytes, bytes], bool]:
+    """A function of signature and signing input, True for a good signature; it may raise anything for a bad one."""
+    signer: Any = SIGNER_ALGS[alg]
+    if isinstance(signer, RSASigner):  # what it does, without asking each time whether the key is one of RSA
+        check, padding, digest = native.verify, signer.padding, signer.hash
+
+        def verify_rsa(signature: bytes, signing_input: bytes) -> bool:
+            check(signature, signing_input, padding, digest)  # raises
+            return True
+
+        return verify_rsa
+
+    def verify(signature: bytes, signing_input: bytes) -> bool:
+        return signer.verify(signing_input, signature, native) is True
+
+    return verify
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -111,9 +133,9 @@ def _without_ambiguous(
     names: dict[tuple[str | None, str], int] = {}
     for kid, alg, _ in found:
         names[kid, alg] = names.get((kid, alg), 0) + 1
-    ambiguous = {kid for (kid, _), count in names.items() if count > 1 and kid is not None}
-    refused += [(kid, "several keys have this kid") for kid in sorted(ambiguous)]
-    keys = {place: key for place, key in found.items() if key.kid not in ambiguous}
+    ambiguous = {name for name, count in names.items() if count > 1 and name[0] is not None}
+    refused += [(kid, "several keys have this kid") for kid in sorted({kid or "" for kid, _ in ambiguous})]
+    keys = {place: key for place, key in found.items() if place[:2] not in ambiguous}
     return KeySet(tuple(keys.values()), tuple(refused), bundle, len({(kid, mark) for kid, _, mark in keys}))
 
 

@@ -12,12 +12,17 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 D = TypeVar("D", bound="dict[str, Any]")
+M = TypeVar("M", bound="dict[str, Any]")
 
 MAX_DEPTH = 64
 MAX_DIGITS = 4_300
-# What an unverified text may cost to parse is bounded by its marks, not by its length (an x5c chain is long but cheap).
-MAX_UNVERIFIED_MARKS = 512
-MAX_UNVERIFIED_OBJECTS = 64
+# What an unverified text may cost to parse is bounded by its marks, not only by its length (an x5c chain is cheap).
+MAX_ESCAPES = 256
+_MOST_READ_DIGITS, _MOST_READ, _LEAST_READ = (
+    20,
+    10**20,
+    -(10**20),
+)  # of an integer in an unverified text: more than a time has, and quadratic work beyond
 
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 # To the standard alphabet; anything foreign, also "+", "/" and "=", becomes "!", which the decoder skips: too short.
@@ -26,6 +31,8 @@ _PADDING = (b"", None, b"==", b"=")
 # The last character carries 4 (or 2) unused bits, which must be zero; else one signature has several spellings.
 _CANONICAL_END = (b"", b"", b"AQgw", b"AEIMQUYcgkosw048")
 _NOT_MARKS = bytes(set(range(256)) - set(b"{[,:\\"))
+# Where none of these stands, there is no lone surrogate (after a backslash that is escaped itself, it means nothing).
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 # An unterminated string reaches to the end: nothing is scanned twice, so the work is linear.
 _STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
 _BRACKET = re.compile(r"[\[\]{}]")
@@ -71,6 +78,16 @@ def _short_integer(text: str) -> int:
     return int(text)
 
 
+def _estimated_integer(text: str) -> int:
+    """A long integer is only refused by such a reader where a time is meant: its sign and size say enough."""
+    if len(text) <= _MOST_READ_DIGITS:
+        return int(text)
+    negative = text.startswith("-")
+    if len(text) > MAX_DIGITS + negative:
+        raise _Malformed
+    return _LEAST_READ if negative else _MOST_READ
+
+
 class JsonReader(Generic[D]):
     """Reads JSON objects into ``kind``, a dict class: UTF-8, no duplicate members, no NaN or infinity, no lone
     surrogate, at most 64 levels, integers of at most 4,300 digits.
@@ -84,32 +101,67 @@ class JsonReader(Generic[D]):
             return members
 
         self._kind = kind
+        self._decode_flat = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite).raw_decode
         self._decode = _decoder(unique, int).raw_decode
         # The interpreter's own limit on digits can be moved: ours is checked where a text is long enough to break it.
         self._decode_long = _decoder(unique, _short_integer).raw_decode
+        self._decode_unverified = _decoder(unique, _estimated_integer).raw_decode
 
     def read(self, octets: bytes) -> D:
         """Parse a text that a signature covers, or that came from where we asked."""
         text = octets.decode("utf-8").strip(" \t\n\r")
+        objects = octets.count(b"{")
         # Decided here, because the interpreters differ in the depth at which their parsers give up.
-        if octets.count(b"{") + octets.count(b"[") > MAX_DEPTH:
+        if objects + octets.count(b"[") > MAX_DEPTH:
             _refuse_depth(text)
+        if len(text) > MAX_DIGITS:
+            return self._parsed(text, self._decode_long, self._kind)
+        if objects == 1 and b"\\" not in octets:
+            members = self._parsed(text, self._decode_flat, dict)
+            if _has_one_name_each(octets, len(members)):
+                return self._kind(members)
+        return self._parsed(text, self._decode, self._kind)
+
+    def read_unverified(self, octets: bytes, most_marks: int, most_brackets: int) -> D:
+        """Parse a text that anyone may have sent: refused as well when it would be dear to parse, and integers of more
+        than 20 digits are only estimated. ``most_marks``: brackets, commas and colons, wherever they stand.
+        """
+        marks = octets.translate(None, _NOT_MARKS)
+        escapes, brackets = marks.count(b"\\"), marks.count(b"{") + marks.count(b"[")
+        if len(marks) - escapes > most_marks or brackets > most_brackets or escapes > MAX_ESCAPES:
+            raise _Malformed
+        text = octets.decode("utf-8").strip(" \t\n\r")
+        if brackets > MAX_DEPTH:
+            _refuse_depth(text)
+        return self._parsed(text, self._decode_unverified, self._kind)
+
+    @staticmethod
+    def _parsed(text: str, decode: Callable[[str], tuple[Any, int]], kind: type[M]) -> M:
         try:
-            value, end = (self._decode if len(text) <= MAX_DIGITS else self._decode_long)(text)
+            value, end = decode(text)
         except RecursionError:
             raise _Malformed from None
-        if type(value) is not self._kind or end != len(text):
+        if type(value) is not kind or end != len(text):
             raise _Malformed
-        if b"\\" in octets and "\\u" in text:
+        if "\\u" in text and _SURROGATE.search(text):
             json.dumps(value, ensure_ascii=False).encode()  # UnicodeEncodeError is a ValueError: a lone surrogate
         return value
 
-    def read_unverified(self, octets: bytes) -> D:
-        """Parse a text that anyone may have sent: refused as well when it would be dear to parse."""
-        marks = len(octets.translate(None, _NOT_MARKS))
-        if marks > MAX_UNVERIFIED_MARKS or octets.count(b"{") > MAX_UNVERIFIED_OBJECTS:
-            raise _Malformed
-        return self.read(octets)
+
+def _has_one_name_each(octets: bytes, names: int) -> bool:
+    """Whether the one object in ``octets``, of ``names`` distinct names, certainly repeats none; asked in place of a
+    hook that looks at all pairs, which costs more. There is no backslash: every quote begins or ends a string.
+
+    Where white space never follows a quote, each name is followed by a colon at once: the object has at most as many
+    members as there are quotes before a colon, and at least as many as it has names.
+    """
+    return (
+        octets.count(b'":') == names
+        and b'" ' not in octets
+        and b"\n" not in octets
+        and b"\t" not in octets
+        and b"\r" not in octets
+    )
 
 
 def _decoder(hook: Callable[[list[tuple[str, Any]]], Any], integer: Callable[[str], int]) -> json.JSONDecoder:

@@ -6,9 +6,10 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
-from ._http import Response, is_preflight, single_authorization
+from ._http import is_preflight, single_authorization
 from .auth import BearerAuth
 from .errors import AuthError
+from .gate import LookUpWanted
 from .token import ANONYMOUS
 from .verifier import KeysWanted
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 TOKEN, CLAIMS = "jwtconnect_mw.token", "jwtconnect_mw.claims"
 _DENIAL = "websocket.http.response"
+_HTTP = "http.response.start", "http.response.body"
+_DENIAL_MESSAGES = f"{_DENIAL}.start", f"{_DENIAL}.body"
 _POLICY_VIOLATION = 1008  # RFC 6455 section 7.4.1
 
 _log = logging.getLogger("jwtconnect_mw")
@@ -49,22 +52,39 @@ class BearerMiddleware:
         auth = self.auth
         method = scope.get("method")
         path = mounted_path(scope) if auth.has_public and _is_plain(scope) else None
+        headers = scope["headers"]
+        authorization = None
         try:
-            headers = scope["headers"]
             authorization = single_authorization(headers)
-            try:
-                token = auth.decide(authorization, method, path, method == "OPTIONS" and is_preflight(headers))
-            except KeysWanted as want:  # the one await on the way in, where keys must be fetched first
-                token = await auth.aresume(want, authorization, method, path)
+            preflight = method == "OPTIONS" and is_preflight(headers)
+            token = auth.decide(authorization, method, path, preflight, may_block=False)
         except AuthError as error:
-            return await send_response(
-                auth.refuse(error, method=method, path=mounted_path(scope)), scope, receive, send
-            )
+            return await self._refuse(error, scope, receive, send)
+        except (KeysWanted, LookUpWanted) as want:  # the only await on the way in: keys to fetch, a list to ask
+            try:
+                token = await auth.aresume(want, authorization, method, path)
+            except AuthError as error:
+                return await self._refuse(error, scope, receive, send)
         inner = dict(scope)
         inner[TOKEN] = token
         inner[CLAIMS] = None if token is None else token.claims
         inner["user"] = inner["auth"] = ANONYMOUS if token is None else token
         return await self.app(inner, receive, send)
+
+    async def _refuse(self, error: AuthError, scope: Any, receive: Any, send: Any) -> None:
+        auth = self.auth
+        path = mounted_path(scope) if auth.audited else None
+        response = auth.refuse(error, method=scope.get("method"), path=path)
+        start, body = _HTTP
+        if scope["type"] == "websocket":
+            if (await receive())["type"] != "websocket.connect":
+                return  # gone already
+            if _DENIAL not in (scope.get("extensions") or ()):
+                await send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": ""})
+                return
+            start, body = _DENIAL_MESSAGES
+        await send({"type": start, "status": response.status, "headers": list(response.raw_headers)})
+        await send({"type": body, "body": b"" if scope.get("method") == "HEAD" else response.body})
 
 
 def mounted_path(scope: Any) -> str:
@@ -86,18 +106,3 @@ def _is_plain(scope: Any) -> bool:
         return False
     raw: bytes = scope.get("raw_path") or b""
     return b"%2f" not in raw.lower() and not root[1:].endswith("/")
-
-
-async def send_response(response: Response, scope: Any, receive: Any, send: Any) -> None:
-    """Answer an http scope, or refuse a websocket, with the whole answer if the server lets us."""
-    prefix = "http.response"
-    if scope["type"] == "websocket":
-        if (await receive())["type"] != "websocket.connect":
-            return  # gone already
-        if _DENIAL not in (scope.get("extensions") or ()):
-            await send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": ""})
-            return
-        prefix = _DENIAL
-    body = b"" if scope.get("method") == "HEAD" else response.body
-    await send({"type": f"{prefix}.start", "status": response.status, "headers": list(response.raw_headers)})
-    await send({"type": f"{prefix}.body", "body": body})

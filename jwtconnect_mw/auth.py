@@ -13,13 +13,14 @@ from typing import Any, Literal
 from ._http import Response, bearer_token, refusal
 from .errors import AuthError, ConfigurationError, InsufficientScope, InvalidToken, NoCredentials, Unavailable
 from .fetch import Fetch, HttpFetch
+from .gate import LookUpWanted, RevocationGate
 from .keys.state import MAX_WAIT, IssuerKeys
 from .keys.store import KeyStore
 from .policy import TrustedIssuer
 from .revocation import RevocationLookup
 from .rules import Rules, checked_scopes
 from .token import AccessToken
-from .verifier import KeysWanted, TokenVerifier
+from .verifier import KeysWanted, TokenVerifier, Verified
 
 Optional = Literal["no", "missing", "invalid"]
 OnRefused = Callable[[str, Mapping[str, Any]], object]
@@ -68,25 +69,35 @@ class BearerAuth:
             raise ConfigurationError("remote_user", "with several issuers a function is needed: subjects may collide")
         if isinstance(cache_size, bool) or not isinstance(cache_size, int) or cache_size < 0:
             raise ConfigurationError("cache_size", "a number of tokens, 0 or more, is needed")
+        if not isinstance(preflight, bool):
+            raise ConfigurationError("preflight", "True or False is needed")
+        if revocations is not None and (isinstance(revocations, type) or not hasattr(revocations, "is_revoked")):
+            raise ConfigurationError("revocations", "a revocation list, not a class, is needed")
         for field, value in (("realm", realm), ("resource_metadata", resource_metadata)):
             if value is not None and not (isinstance(value, str) and value.isascii() and value.isprintable()):
                 raise ConfigurationError(field, "printable ASCII is needed: it stands in a header")
-        self._required = frozenset(checked_scopes("required_scopes", required_scopes))
-        self._insufficient = InsufficientScope, " ".join(dict.fromkeys(required_scopes))
+        required = checked_scopes("required_scopes", required_scopes)
+        self._required = frozenset(required)
+        self._insufficient = InsufficientScope, " ".join(dict.fromkeys(required))
         self._rules = Rules(public)
         self.has_public = bool(public)
         self._optional, self._preflight = optional, preflight
         self._realm, self._resource_metadata = realm, resource_metadata
         self._on_refused = on_refused
+        self.audited = on_refused is not None
         self._clock = clock
         self._responses: dict[str, Response] = {}
         self.remote_user = remote_user
+        # The verdict without waiting, for adapters: raises AuthError, KeysWanted (not if ``waited``), or LookUpWanted
+        # where it ``may_block`` not and the revocation list would.
+        self.decide = self._judged_leniently if optional == "invalid" else self._judged
         get = HttpFetch() if fetch is None else fetch
         jitter = random.SystemRandom().random
         self._store = KeyStore(
             {policy.issuer: IssuerKeys(policy.issuer, policy.source, get, clock, jitter) for policy in issuers}
         )
-        self._verifier = TokenVerifier(issuers, self._store, revocations, cache_size)
+        self._verifier = TokenVerifier(issuers, self._store, cache_size)
+        self._gate = None if revocations is None else RevocationGate(revocations)
 
     def authenticate(
         self,
@@ -96,7 +107,8 @@ class BearerAuth:
         path: str | None = None,
         preflight: bool | None = None,
     ) -> AccessToken | None:
-        """The token of a request, or None where none is needed. May wait up to 2 s for keys that the verdict needs.
+        """The token of a request, or None where none is needed. May wait up to 2 s for keys that the verdict needs, and
+        for a revocation list that does I/O.
 
         ``path`` is decoded and as the application sees it. ``preflight`` says whether the request is a CORS preflight;
         without it, the method alone decides. Raises AuthError.
@@ -116,8 +128,8 @@ class BearerAuth:
     ) -> AccessToken | None:
         """As ``authenticate``, on an asyncio loop, which it never blocks."""
         try:
-            return self.decide(authorization, method, path, preflight)
-        except KeysWanted as want:
+            return self.decide(authorization, method, path, preflight, may_block=False)
+        except (KeysWanted, LookUpWanted) as want:
             return await self.aresume(want, authorization, method, path)
 
     def resume(
@@ -131,16 +143,27 @@ class BearerAuth:
         return self.decide(authorization, method, path, False, waited=True)
 
     async def aresume(
-        self, want: KeysWanted, authorization: str | None, method: str | None, path: str | None
+        self, want: KeysWanted | LookUpWanted, authorization: str | None, method: str | None, path: str | None
     ) -> AccessToken | None:
-        """As ``resume``, without blocking the loop."""
-        landed = asyncio.wrap_future(want.flight)
+        """As ``resume``, without blocking the loop; also for a look-up that ``decide`` wants."""
+        if isinstance(want, KeysWanted):
+            landed = asyncio.wrap_future(want.flight)
+            try:
+                await asyncio.wait([landed], timeout=MAX_WAIT)
+            finally:
+                landed.cancel()  # of this waiter's view only: the flight itself cannot be cancelled
+                want.keys.leave()
+            try:
+                return self.decide(authorization, method, path, False, waited=True, may_block=False)
+            except LookUpWanted as next_want:
+                want = next_want
         try:
-            await asyncio.wait([landed], timeout=MAX_WAIT)
-        finally:
-            landed.cancel()  # of this waiter's view only: the flight itself cannot be cancelled
-            want.keys.leave()
-        return self.decide(authorization, method, path, False, waited=True)
+            await want.gate.apass_or_refuse(want.found.token, want.now)
+        except InvalidToken:
+            if self._optional == "invalid":
+                return None
+            raise
+        return self._concluded(want.found, want.value, want.is_new)
 
     def refuse(self, error: AuthError, *, method: str | None = None, path: str | None = None) -> Response:
         """The answer to a refused request; tells ``on_refused``."""
@@ -165,15 +188,16 @@ class BearerAuth:
         """For each issuer: state (fresh, stale, missing), age in seconds, last_success, last_attempt, keys."""
         return self._store.health(self._clock())
 
-    def decide(
+    def _judged(
         self,
         authorization: str | None,
         method: str | None,
         path: str | None,
         preflight: bool | None,
+        *,
         waited: bool = False,
+        may_block: bool = True,
     ) -> AccessToken | None:
-        """The verdict without waiting, for adapters. Raises AuthError, or KeysWanted (not if ``waited``)."""
         if self.has_public and self._rules.is_public(path):
             return None
         if not authorization:
@@ -182,23 +206,35 @@ class BearerAuth:
                 return None
             raise NoCredentials
         now = self._clock()
-        try:
-            token = None
-            if authorization[:7] == "Bearer ":  # nearly always; a text that was verified before is well-formed
-                token = self._verifier.cached(authorization[7:], now)
-            if token is None:
-                text = bearer_token(authorization)
-                if text is None:
-                    return self.decide(None, method, path, preflight)
-                token = self._verifier.verify(text, now, waited=waited)
-        except InvalidToken:
-            if self._optional == "invalid":
-                return None
-            raise
+        found = self._verifier.cached(authorization, now)
+        is_new = found is None
+        if found is None:
+            text = bearer_token(authorization)
+            if text is None:
+                return self._judged(None, method, path, preflight)
+            found = self._verifier.verify(text, now, waited=waited)
+        gate = self._gate
+        if gate is not None:
+            if gate.blocking and not may_block:
+                raise LookUpWanted(gate, found, authorization, is_new, now)
+            gate.pass_or_refuse(found.token, now)
+        return self._concluded(found, authorization, is_new)
+
+    def _concluded(self, found: Verified, value: str, is_new: bool) -> AccessToken:
+        if is_new:
+            self._verifier.remember(value, found)
+        token = found.token
         if self._required and not self._required <= token.scopes:
             error, scope = self._insufficient
             raise error(scope)
         return token
+
+    def _judged_leniently(self, *request: Any, **how: Any) -> AccessToken | None:
+        """For ``optional="invalid"``: a token that is refused with 401 is as good as none."""
+        try:
+            return self._judged(*request, **how)
+        except InvalidToken:
+            return None
 
 
 def _check_issuers(issuers: tuple[TrustedIssuer, ...]) -> None:

@@ -13,7 +13,7 @@ from ._jwk import ALGORITHMS, DEFAULT_ALGORITHMS, UnusableKeyError, token_algori
 from .errors import ConfigurationError
 from .fetch import check_url
 from .keys.discovery import DiscoverySource
-from .keys.sources import FileSource, GivenSource, Source, SourceError, UrlSource, no_fetch
+from .keys.sources import FileSource, GivenSource, PublishedSource, Source, SourceError, UrlSource, no_fetch
 
 Profile = Literal["default", "rfc9068"]
 ScopeClaim = str | Callable[[Mapping[str, Any]], object]
@@ -27,7 +27,13 @@ _log = logging.getLogger("jwtconnect_mw")
 
 
 class AnyAudience:
-    """The type of ANY_AUDIENCE."""
+    """The type of ANY_AUDIENCE: answers as the set of all names would."""
+
+    def __contains__(self, _: object) -> bool:
+        return True
+
+    def isdisjoint(self, _: object) -> bool:
+        return False
 
     def __repr__(self) -> str:
         return "ANY_AUDIENCE"
@@ -43,7 +49,8 @@ class TrustedIssuer:
     ``issuer``: the ``iss`` of its tokens, compared by code point (RFC 7519 section 4.1.1).
     ``audience``: the names of this API; one must be in ``aud`` (section 4.1.3). ANY_AUDIENCE switches the check off.
     ``keys``: None for discovery (RFC 8414, then OpenID Connect); a JWKS URL; a file path, PEM text, a JWK set as a
-    mapping, a key object of ``cryptography``; bytes are a shared secret.
+    mapping, a key object of ``cryptography``; an Issuer in this process, whose keys are then shared without HTTP; bytes
+    are a shared secret.
     ``algorithms``: allowed ``alg`` values; HS256, HS384 and HS512 only when named, with a secret or a local JWK set.
     ``leeway``: seconds, 0 to 300, for clocks that differ.
     ``profile``: "rfc9068" demands that RFC's typ and claims. ``required_claims`` adds to either.
@@ -92,8 +99,8 @@ class TrustedIssuer:
         if not isinstance(profile, str) or profile not in REQUIRED:
             raise ConfigurationError("profile", 'either "default" or "rfc9068"')
         put("profile", profile)
-        needed = REQUIRED[profile] | frozenset(_texts("required_claims", required_claims))
-        put("required_claims", needed - {"aud"} if isinstance(audience, AnyAudience) else needed)
+        needed = REQUIRED[profile] - {"aud"} if isinstance(audience, AnyAudience) else REQUIRED[profile]
+        put("required_claims", needed | frozenset(_texts("required_claims", required_claims)))
         if not callable(scope_claim):
             _text("scope_claim", scope_claim)
         put("scope_claim", scope_claim)
@@ -146,11 +153,24 @@ def _source(policy: TrustedIssuer, keys: object, *, trust_http: bool) -> Source:
         if keys is None:
             return DiscoverySource(policy.issuer, make, trust_http=trust_http)
         return UrlSource(check_url(keys, "keys", trust_http=trust_http).geturl(), make)
+    if (
+        not isinstance(keys, type)
+        and callable(getattr(keys, "key_set", None))
+        and callable(getattr(keys, "watch", None))
+    ):
+        published = PublishedSource(keys, make)  # type: ignore[arg-type]  # by what it can do, as was just asked
+        _ = _built(policy, lambda: published.load(no_fetch, 0.0, 0.0).keys)
+        return published
     if isinstance(keys, os.PathLike) or (isinstance(keys, str) and os.path.isfile(keys)):
         source: Source = FileSource(keys, make)
         _ = _built(policy, lambda: source.load(no_fetch, 0.0, 0.0).keys)
         return source
     return GivenSource(_built(policy, lambda: make(_given(keys, shared), False)))
+
+
+def _is_publisher(keys: object) -> bool:
+    able = (callable(getattr(keys, name, None)) for name in ("key_set", "watch"))
+    return not isinstance(keys, type) and all(able)
 
 
 def _given(keys: object, shared: list[str]) -> Mapping[str, Any]:

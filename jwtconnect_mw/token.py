@@ -29,9 +29,10 @@ for _name in ("__setitem__", "__delitem__", "__ior__", "clear", "pop", "popitem"
 
 
 def _freeze(value: Any) -> Any:
-    if type(value) is list:
-        return tuple([_freeze(member) for member in value])
-    if type(value) is Claims:
+    kind = type(value)
+    if kind is list:
+        return tuple([_freeze(member) if type(member) in _CONTAINERS else member for member in value])
+    if kind is Claims:
         freeze_lists(value)
     return value
 
@@ -39,9 +40,11 @@ def _freeze(value: Any) -> Any:
 def freeze_lists(claims: Claims) -> None:
     """Make tuples of the lists, at every level: the last change before claims are handed on."""
     for name, value in claims.items():
-        kind = type(value)
-        if kind is list or kind is Claims:
+        if type(value) in _CONTAINERS:
             dict.__setitem__(claims, name, _freeze(value))
+
+
+_CONTAINERS = frozenset({list, Claims})
 
 
 def _thaw(value: Any) -> Any:
@@ -65,10 +68,9 @@ class AccessToken:
     scopes: frozenset[str]
 
     def __init__(self, claims: Claims, issuer: str, scopes: frozenset[str]) -> None:
-        put = object.__setattr__
-        put(self, "claims", claims)
-        put(self, "issuer", issuer)
-        put(self, "scopes", scopes)
+        _put_claims(self, claims)
+        _put_issuer(self, issuer)
+        _put_scopes(self, scopes)
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError("an AccessToken is read-only")
@@ -122,6 +124,10 @@ class AccessToken:
         """A fresh, mutable copy of the claims, with lists as lists."""
         copied: dict[str, Any] = _thaw(self.claims)
         return copied
+
+
+# The slots themselves, past the __setattr__ that refuses.
+_put_claims, _put_issuer, _put_scopes = (AccessToken.__dict__[name].__set__ for name in ("claims", "issuer", "scopes"))
 
 
 class Anonymous:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from ._http import MAX_TOKEN
 from ._jose import VerificationKey
 from ._strict import JsonReader, b64url_decode, is_b64url, json_object
-from .cache import GenerationCache
+from .cache import BoundedCache
 from .claims import check_claims, scopes_of
 from .errors import (
     AlgorithmNotAllowed,
@@ -18,8 +17,6 @@ from .errors import (
     InvalidToken,
     KeysUnavailable,
     MalformedToken,
-    RevocationUnavailable,
-    Revoked,
     TokenTooLarge,
     UnacceptableHeader,
     UnknownKey,
@@ -30,22 +27,25 @@ from .errors import (
 from .keys.state import MAX_WAIT, Flight, IssuerKeys
 from .keys.store import KeyStore, Snapshot
 from .policy import TrustedIssuer
-from .revocation import RevocationLookup
 from .token import AccessToken, Claims, freeze_lists
 
 _MOST_TRIED = 3
 _MOST_UNVERIFIED_PAYLOAD = 4096 * 4 // 3 + 1
+# Decoding is what costs most of a hostile token; half of the longest token is room for a chain of three certificates.
+_MOST_HEADER = MAX_TOKEN // 2
+_HEADER_MARKS, _HEADER_BRACKETS = 128, 64
+_PAYLOAD_MARKS, _PAYLOAD_BRACKETS = 512, 128
 _MOST_SIGNATURE = 16_384 // 8 * 4 // 3 + 1  # of the largest RSA key that is loaded
-_MOST_CACHED_TOKEN = 4096
+_MOST_CACHED_VALUE = 4096 + len("Bearer ")
 _HEADERS = 1024
 _REMEMBERED_HEADER = 512
-# What an entry takes beside its text and payload, as measured: fixed, and for each member (each but one has a comma).
-_ENTRY_BYTES, _MEMBER_BYTES = 1024, 128
+# What an entry takes beside its text and payload, as measured: fixed, for each member (each but one has a comma), for
+# each object, and for each scope where there are so many that their set is not shared.
+_ENTRY_BYTES, _MEMBER_BYTES, _OBJECT_BYTES, _SCOPE_BYTES, _FEW_SCOPES = 1024, 128, 232, 128, 32
 _CACHE_BYTES = 15_000_000
 
 _ACCESS_TYPES = frozenset({"at+jwt", "application/at+jwt"})
 _claims = JsonReader(Claims)
-_log = logging.getLogger("jwtconnect_mw")
 
 
 class Header(NamedTuple):
@@ -65,8 +65,10 @@ class KeysWanted(Exception):  # a turn of the flow, not an error
         self.flight = flight
 
 
-class _Entry:
-    __slots__ = ("key", "keys", "kid", "not_after", "not_before", "snapshot", "token")
+class Verified:
+    """A token that is good but for revocation and scopes, and what makes it so: its key and its span of time."""
+
+    __slots__ = ("key", "keys", "kid", "not_after", "not_before", "snapshot", "token", "weight")
 
     def __init__(
         self,
@@ -76,9 +78,11 @@ class _Entry:
         keys: IssuerKeys,
         snapshot: Snapshot,
         span: tuple[float, float],
+        weight: int,
     ) -> None:
         self.token, self.key, self.kid, self.keys, self.snapshot = token, key, kid, keys, snapshot
         self.not_before, self.not_after = span
+        self.weight = weight
 
 
 class TokenVerifier:
@@ -88,40 +92,46 @@ class TokenVerifier:
         self,
         policies: Iterable[TrustedIssuer],
         store: KeyStore,
-        revocations: RevocationLookup | None,
         cache_size: int,
     ) -> None:
         self._policies: Mapping[str, TrustedIssuer] = {policy.issuer: policy for policy in policies}
         self._algorithms = frozenset().union(*(policy.accepted_algorithms for policy in self._policies.values()))
         self._store = store
-        self._revocations = revocations
-        self._tokens: GenerationCache[str, _Entry] = GenerationCache(cache_size, _CACHE_BYTES)
-        self._headers: GenerationCache[bytes, Header] = GenerationCache(_HEADERS, _HEADERS * _REMEMBERED_HEADER)
-        self._reported_irrevocable = False
+        self._tokens: BoundedCache[str, Verified] = BoundedCache(cache_size, _CACHE_BYTES)
+        self._headers: BoundedCache[bytes, Header] = BoundedCache(_HEADERS, _HEADERS * _REMEMBERED_HEADER)
 
-    def cached(self, text: str, now: float) -> AccessToken | None:
-        """The token, if it was verified before and its key is still current. Raises InvalidToken as at first."""
-        entry = self._tokens.get(text)
+    def cached(self, value: str, now: float) -> Verified | None:
+        """What an Authorization value was found to hold before, if that is still so: its key is current, the time is
+        right.
+        """
+        entry = self._tokens.get(value)
         if entry is None:
             return None
         keys = entry.keys
         snapshot = self._store.snapshot
         if entry.snapshot is not snapshot:
             if entry.key not in snapshot.find(entry.kid, entry.key.alg):
-                self._tokens.drop(text)
+                self._tokens.drop(value)
                 return None
             entry.snapshot = snapshot
         if not keys.good_from <= now < keys.refresh_at and not keys.tend(now):
             return None
         if not entry.not_before <= now < entry.not_after:
-            self._tokens.drop(text)
+            self._tokens.drop(value)
             return None  # the rules themselves say why
-        token = entry.token
-        if self._revocations is not None:
-            self._refuse_revoked(token, now)
-        return token
+        return entry
 
-    def verify(self, text: str, now: float, *, waited: bool = False) -> AccessToken:
+    def remember(self, value: str, entry: Verified) -> None:
+        """Keep what ``verify`` found in an Authorization value, once nothing else speaks against it."""
+        if len(value) > _MOST_CACHED_VALUE:
+            return
+        weight = _ENTRY_BYTES + len(value) + entry.weight
+        scopes = len(entry.token.scopes)
+        if scopes > _FEW_SCOPES:
+            weight += _SCOPE_BYTES * scopes
+        self._tokens.put(value, entry, weight)
+
+    def verify(self, text: str, now: float, *, waited: bool = False) -> Verified:
         """Verify the text of a token (ASCII) at ``now``, in seconds since the epoch.
 
         Raises AuthError, or KeysWanted (not if ``waited``).
@@ -146,25 +156,34 @@ class TokenVerifier:
             key = self._verified_by(header, octets, segments, now, waited)  # the keys changed while one was looked for
         if not known and len(header_segment) <= _REMEMBERED_HEADER:  # only now that a signature covers it
             self._headers.put(header_segment, header, len(header_segment))
-        policy = self._policies[key.issuer]
-        if policy.profile == "rfc9068" and not header.is_access_token:
-            raise WrongTokenType
         try:
             payload = b64url_decode(segments[1])
             claims = _claims.read(payload)
         except ValueError:
             raise MalformedToken from None
+        policy = self._policies[key.issuer]
+        if claims.get("iss") != key.issuer:
+            key = self._twin(key, header, claims, now)
+            policy = self._policies[key.issuer]
+        if policy.profile == "rfc9068" and not header.is_access_token:
+            raise WrongTokenType
         span = check_claims(claims, policy, now)
         if b"[" in payload:
             freeze_lists(claims)
         token = AccessToken(claims, policy.issuer, scopes_of(claims, policy))
-        if self._revocations is not None:
-            self._refuse_revoked(token, now)
-        if len(text) <= _MOST_CACHED_TOKEN:
-            weight = _ENTRY_BYTES + len(text) + len(payload) + _MEMBER_BYTES * payload.count(b",")
-            entry = _Entry(token, key, header.kid, self._store.issuers[key.issuer], snapshot, span)
-            self._tokens.put(text, entry, weight)
-        return token
+        weight = len(payload) + _MEMBER_BYTES * payload.count(b",") + _OBJECT_BYTES * (payload.count(b"{") - 1)
+        return Verified(token, key, header.kid, self._store.issuers[key.issuer], snapshot, span, weight)
+
+    def _twin(self, key: VerificationKey, header: Header, claims: Claims, now: float) -> VerificationKey:
+        """The same key as ``key``, of the issuer that the verified claims name: issuers may share key material."""
+        for other in self._store.snapshot.find(header.kid, header.alg):
+            if (
+                other.issuer == claims.get("iss")
+                and other.is_twin_of(key)
+                and self._store.issuers[other.issuer].tend(now)
+            ):
+                return other
+        return key  # whose policy refuses the claims
 
     def _verified_by(
         self, header: Header, octets: bytes, segments: list[bytes], now: float, waited: bool
@@ -212,7 +231,7 @@ class TokenVerifier:
 
     def _unverified(self, payload_segment: bytes) -> dict[str, Any]:
         try:
-            return json_object.read_unverified(b64url_decode(payload_segment))
+            return json_object.read_unverified(b64url_decode(payload_segment), _PAYLOAD_MARKS, _PAYLOAD_BRACKETS)
         except ValueError:
             raise MalformedToken from None
 
@@ -264,29 +283,13 @@ class TokenVerifier:
             raise BadSignature if tried else UnusableKey
         return keys
 
-    def _refuse_revoked(self, token: AccessToken, now: float) -> None:
-        claims = token.claims
-        token_id, session, subject = claims.get("jti"), claims.get("sid"), claims.get("sub")
-        session = session if type(session) is str else None
-        if token_id is None and session is None and subject is None and not self._reported_irrevocable:
-            self._reported_irrevocable = True
-            _log.warning("tokens of %r have no jti, sid or sub: they cannot be revoked", token.issuer)
-        started = claims.get("auth_time", claims.get("iat"))
-        started = started if type(started) is int or type(started) is float else None
-        try:
-            revoked = self._revocations.is_revoked(  # type: ignore[union-attr]  # asked only where there is a list
-                token.issuer, token_id, session, subject, started, now
-            )
-        except Exception:
-            raise RevocationUnavailable(1) from None
-        if revoked is not False:
-            raise Revoked
-
 
 def parse_header(segment: bytes) -> Header:
     """Read a JOSE header and refuse what no access token may carry, before any key is looked for (RFC 7515 4.1)."""
+    if len(segment) > _MOST_HEADER:
+        raise MalformedToken
     try:
-        header = json_object.read_unverified(b64url_decode(segment))
+        header = json_object.read_unverified(b64url_decode(segment), _HEADER_MARKS, _HEADER_BRACKETS)
     except ValueError:
         raise MalformedToken from None
     alg, kid = header.get("alg"), header.get("kid")

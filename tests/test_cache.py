@@ -2,57 +2,123 @@
 
 from __future__ import annotations
 
+import os
 import threading
 
 import pytest
 
 from jwtconnect_mw import AuthError
-from jwtconnect_mw.cache import GenerationCache
+from jwtconnect_mw.cache import BoundedCache
 from jwtconnect_mw.testing import ManualClock
 
 from .kit import NOW, auth, key, policy, token
 
 
-def filled(size: int, weight: int, count: int, each: int = 1) -> GenerationCache[str, int]:
-    cache: GenerationCache[str, int] = GenerationCache(size, weight)
+def filled(size: int, weight: int, count: int, each: int = 1) -> BoundedCache[str, int]:
+    cache: BoundedCache[str, int] = BoundedCache(size, weight)
     for number in range(count):
         cache.put(str(number), number, each)
     return cache
 
 
-def test_it_keeps_at_most_its_size() -> None:
+def test_it_keeps_its_size() -> None:
     cache = filled(10, 10**6, 1000)
-    assert 5 <= len(cache) <= 10
-    assert cache.get("999") == 999
-    assert cache.get("0") is None
+    assert len(cache) == 10
+    assert cache.get("9") == 9
 
 
-def test_it_keeps_at_most_its_weight() -> None:
-    assert len(filled(1000, 100, 1000, each=10)) <= 10
+def test_it_keeps_its_weight() -> None:
+    cache = filled(1000, 100, 1000, each=10)
+    assert len(cache) == 10
+    for number in range(2):
+        cache.put("heavy", number, 95)
+    assert len(cache) == 1
+    assert cache.get("heavy") == 1
 
 
 def test_what_is_too_heavy_or_a_size_of_nothing_is_not_kept() -> None:
-    assert len(filled(10, 100, 1, each=51)) == 0
+    assert len(filled(10, 100, 1, each=101)) == 0
+    assert len(filled(10, 100, 1, each=100)) == 1
     assert len(filled(0, 100, 5)) == 0
 
 
-def test_what_is_used_stays() -> None:
+def test_what_comes_once_to_a_full_cache_drives_nothing_out() -> None:
+    cache = filled(10, 10**6, 1000)
+    assert [name for name in map(str, range(10)) if cache.get(name) is None] == []
+
+
+def test_what_comes_again_gets_in_for_what_was_not_used() -> None:
+    cache = filled(10, 10**6, 10)
+    used = [name for name in "2468" if cache.get(name) is not None]
+    for name in "abcdef":
+        cache.put(name, 0, 1)
+        cache.put(name, 0, 1)
+    assert [name for name in used if cache.get(name) is None] == []
+    assert [name for name in "abcdef" if cache.get(name) is None] == []
+    assert len(cache) == 10
+
+
+def test_where_all_were_used_the_oldest_go_after_a_bounded_search() -> None:
+    cache = filled(100, 10**6, 100)
+    for number in range(100):
+        cache.get(str(number))
+    cache.put("new", 1, 1)
+    cache.put("new", 1, 1)
+    assert cache.get("new") == 1
+    assert cache.get("8") is None
+    assert len(cache) == 100
+
+
+def test_what_came_once_is_forgotten_in_time() -> None:
+    cache = filled(10, 10**6, 10)
+    cache.put("once", 1, 1)
+    for number in range(10):
+        cache.put(f"other {number}", 1, 1)
+    cache.put("once", 1, 1)
+    assert cache.get("once") is None
+    assert len(cache._seen) <= 10
+
+
+def test_what_is_there_already_stays() -> None:
     cache = filled(10, 10**6, 1)
-    for number in range(1, 1000):
-        cache.put(str(number), number, 1)
-        assert cache.get("0") == 0
+    cache.put("0", 1, 1)
+    assert cache.get("0") == 0
 
 
 def test_drop() -> None:
-    cache = filled(10, 10**6, 8)  # in both generations
+    cache = filled(10, 80, 8, each=10)
     for name in "0", "7":
         assert cache.get(name) is not None
         cache.drop(name)
+        cache.drop(name)
         assert cache.get(name) is None
+        cache.put(name, 1, 10)  # in the room that was given back
+        assert cache.get(name) == 1
+    assert len(cache) == 8
+
+
+def test_a_place_whose_entry_was_dropped_is_used_again() -> None:
+    cache = filled(3, 10**6, 3)
+    cache.drop("1")
+    for name in "ab":
+        cache.put(name, 1, 1)
+        cache.put(name, 1, 1)
+    assert {name for name in "012ab" if cache.get(name) is not None} == {"2", "a", "b"}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_child_does_not_wait_for_a_lock_that_a_thread_of_its_parent_held() -> None:
+    cache = filled(3, 10**6, 1)
+    with cache._lock:
+        child = os.fork()
+        if child == 0:
+            cache.put("child", 1, 1)
+            os._exit(0 if cache.get("child") == 1 else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def test_threads_never_find_what_was_not_put() -> None:
-    cache: GenerationCache[str, str] = GenerationCache(50, 10**6)
+    cache: BoundedCache[str, str] = BoundedCache(50, 10**6)
     start = threading.Barrier(4)
     wrong: list[object] = []
 
@@ -71,7 +137,8 @@ def test_threads_never_find_what_was_not_put() -> None:
     for thread in threads:
         thread.join()
     assert wrong == []
-    assert len(cache) <= 60  # a race may leave a few more for one generation
+    assert len(cache) <= 50
+    assert cache._room == 10**6 - len(cache)
 
 
 def reason_of(bearer_auth: object, value: str) -> str:

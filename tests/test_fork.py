@@ -134,9 +134,11 @@ def test_a_fork_while_a_refresh_is_under_way(issuer: FakeIssuer, clock: ManualCl
     world = World(issuer, clock, fetch=gate)
     assert world.verdict() == "accepted"
     gate.opened.clear()
+    gate.entered.clear()
     clock.advance(250)
     rotated = issuer.token(key=issuer.rotate())
     assert world.verdict(issuer.token(key=issuer.keys[0])) == "accepted"
+    assert gate.entered.wait(LIMIT)
 
     def work() -> list[Any]:
         gate.opened.set()

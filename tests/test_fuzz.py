@@ -142,13 +142,34 @@ def test_what_json_writes_is_read(value: dict[str, Any], ascii_only: bool, inden
 @settings(max_examples=500, deadline=None)
 @given(st.text(alphabet='{}[]",:\\u0deE+-.1 \nabNaIfity', max_size=40).map(str.encode) | st.binary(max_size=30))
 def test_no_text_makes_another_error(octets: bytes) -> None:
-    for read in (json_object.read, json_object.read_unverified):
-        try:
-            value = read(octets)
-        except ValueError:
-            continue
-        assert type(value) is dict
-        assert value == json.loads(octets)
+    try:
+        value = json_object.read(octets)
+    except ValueError:
+        with pytest.raises(ValueError):
+            json_object.read_unverified(octets, 1000, 1000)
+        return
+    assert type(value) is dict
+    assert value == json.loads(octets)
+    unverified = json_object.read_unverified(octets, 1000, 1000)
+    assert unverified.keys() == value.keys()
+
+
+names = st.sampled_from(["a", "b", ":", ":c", " d", "e ", "", "\t"])
+
+
+@settings(max_examples=1000, deadline=None)
+@given(
+    st.lists(st.tuples(names, names | st.integers() | st.lists(names)), max_size=5),
+    st.sampled_from([(",", ":"), (", ", ": "), (" ,\n", " : "), (",", "\t:"), (",", "\n:"), (",", "\r:")]),
+)
+def test_a_repeated_member_is_found_however_it_is_written(pairs: list[tuple[str, Any]], marks: tuple[str, str]) -> None:
+    comma, colon = marks
+    text = "{" + comma.join(f"{json.dumps(name)}{colon}{json.dumps(value)}" for name, value in pairs) + "}"
+    if len(dict(pairs)) == len(pairs):
+        assert json_object.read(text.encode()) == dict(pairs)
+    else:
+        with pytest.raises(ValueError):
+            json_object.read(text.encode())
 
 
 def test_the_work_for_a_hostile_text_is_linear() -> None:

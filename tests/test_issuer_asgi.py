@@ -88,16 +88,10 @@ def test_documents_need_no_thread(here: House) -> None:
     assert not issuer_threads() - before
 
 
-@pytest.mark.parametrize("denial", [True, False])
-def test_a_websocket_is_refused(here: House, denial: bool) -> None:
-    scope = {**asgi_scope("/token"), "type": "websocket"} | (
-        {"extensions": {"websocket.http.response": {}}} if denial else {}
-    )
+def test_a_websocket_is_refused(here: House) -> None:
+    scope = {**asgi_scope("/token"), "type": "websocket"}
     sent = Conversation({"type": "websocket.connect"}).with_(here.app.asgi, scope)
-    if denial:
-        assert (sent[0]["type"], sent[0]["status"]) == ("websocket.http.response.start", 404)
-    else:
-        assert [message["type"] for message in sent] == ["websocket.close"]
+    assert [message["type"] for message in sent] == ["websocket.close"]
     assert Conversation({"type": "websocket.disconnect"}).with_(here.app.asgi, scope) == []
 
 

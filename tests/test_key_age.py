@@ -142,6 +142,17 @@ def test_304_to_one_who_never_asked_is_a_failure(issuer: FakeIssuer, clock: Manu
     assert world.verdict() == "keys_unavailable"
 
 
+def test_304_to_one_who_has_no_validators_is_a_failure(issuer: FakeIssuer, clock: ManualClock) -> None:
+    from jwtconnect_mw import HttpFetch
+    from jwtconnect_mw.fetch import Fetched
+
+    get, answers = HttpFetch(), [200, 304]
+    world = World(issuer, clock, fetch=lambda *asked: get(*asked) if answers.pop(0) == 200 else Fetched(304, {}, b""))
+    assert world.verdict() == "accepted"
+    world.refresh()
+    assert world.health()["last_success"] == NOW
+
+
 @pytest.mark.parametrize("keys", [None, DISCOVERY])
 def test_stale_keys_serve_one_hour_and_no_longer(issuer: FakeIssuer, clock: ManualClock, keys: object) -> None:
     world = World(issuer, clock, keys=keys)

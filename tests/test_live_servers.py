@@ -198,12 +198,14 @@ def test_what_is_let_through_is_public_to_the_application_as_well(live: Running,
 
 @pytest.mark.parametrize(
     ("size", "status"),
-    [(4_000, 200), (7_000, 200), (15_000, 200), (16_384, 401), (16_500, 400), (60_000, 400)],
+    [(4_000, 200), (7_000, 200), (13_000, 200), (16_384, 401), (16_500, 400), (60_000, 400)],
 )
 def test_long_headers(live: Running, size: int, status: int) -> None:
     """Up to 16,384 characters of token are read. What a server does not take itself is a 4xx or a closed connection."""
-    # The JOSE header is what is long: a long payload is not read by a worker that has no keys yet.
-    value = live.issuer.token(header={"filler": "x" * (size * 3 // 4 - 400)}) if status == 200 else "a" * size
+    # The JOSE header first, as far as its bound goes: a long payload is not read by a worker that has no keys yet.
+    filler = size * 3 // 4 - 400
+    header, claims = {"filler": "x" * min(filler, 5_900)}, {"filler": "x" * max(filler - 5_900, 0)}
+    value = live.issuer.token(claims, header=header) if status == 200 else "a" * size
     found = exchange(live.connect(), request("/a", f"Authorization: Bearer {value}", close=True))
     if size <= 7_000 or (live.server.long_headers and size < 16_500):
         assert [answer.status for answer in found] == [status]

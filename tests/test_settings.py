@@ -20,8 +20,10 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import NameOID
 
-from jwtconnect_mw import ANY_AUDIENCE, BearerAuth, ConfigurationError, HttpFetch, TrustedIssuer
+from jwtconnect_mw import ANY_AUDIENCE, AuthError, BearerAuth, ConfigurationError, HttpFetch, TrustedIssuer
 from jwtconnect_mw._jose import SigningKey
+from jwtconnect_mw.errors import InsufficientScope
+from jwtconnect_mw.revocation import MemoryRevocationList
 
 from .cases import without_kid
 from .kit import AUDIENCE, ISSUER, SECRET, jwks, key, policy, token
@@ -149,6 +151,9 @@ def test_a_bad_policy_is_refused(field: str, settings: dict[str, Any]) -> None:
         ("realm", {"realm": "é"}),
         ("realm", {"realm": 1}),
         ("resource_metadata", {"resource_metadata": "https://api.example/\n"}),
+        ("preflight", {"preflight": "no"}),
+        ("revocations", {"revocations": MemoryRevocationList}),
+        ("revocations", {"revocations": ["a-jti"]}),
         ("cache_size", {"cache_size": -1}),
         ("cache_size", {"cache_size": 1.5}),
         ("cache_size", {"cache_size": True}),
@@ -158,6 +163,19 @@ def test_a_bad_policy_is_refused(field: str, settings: dict[str, Any]) -> None:
 def test_a_bad_setting_is_refused(field: str, settings: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match=rf"^{field}: \w"):
         make_auth(**settings)
+
+
+def test_scopes_may_come_from_anywhere_once() -> None:
+    with pytest.raises(InsufficientScope) as caught:
+        make_auth(required_scopes=(scope for scope in ("admin", "read"))).authenticate("Bearer " + token())  # type: ignore[arg-type]
+    assert caught.value.scope == "admin read"
+
+
+def test_aud_can_be_required_of_whatever_audience() -> None:
+    text = "Bearer " + token({"aud": ...})
+    assert make_auth(policy(audience=ANY_AUDIENCE)).authenticate(text)
+    with pytest.raises(AuthError, match="required claim"):
+        make_auth(policy(audience=ANY_AUDIENCE, required_claims=["aud"])).authenticate(text)
 
 
 def test_the_issuers_are_checked() -> None:

@@ -157,6 +157,8 @@ def test_one_kid_twice(issuer: FakeIssuer, clock: ManualClock) -> None:
     assert published(one.public_jwk(), other.public_jwk())[:2] == ["unusable_key", "unusable_key"]
     assert published(one.public_jwk(), one.public_jwk())[:2] == ["accepted", "bad_signature"]
     assert published(one.public_jwk(), key("RS256").public_jwk()) == ["accepted", "bad_signature", "accepted"]
+    rsa = key("RS256").public_jwk()
+    assert published(one.public_jwk(), other.public_jwk(), rsa) == ["unusable_key", "unusable_key", "accepted"]
     assert published(one.public_jwk(), {**one.public_jwk(), "use": "enc"})[:2] == ["accepted", "bad_signature"]
 
 

@@ -17,7 +17,7 @@ from jwtconnect_mw._strict import json_object
 from jwtconnect_mw.testing import FakeIssuer, ManualClock
 
 from .cases import without_kid
-from .kit import AUDIENCE, auth, key, policy, token
+from .kit import AUDIENCE, auth, jwks, key, policy, raw, token
 
 
 def reason_of(bearer_auth: BearerAuth, text: str) -> str | None:
@@ -253,3 +253,102 @@ def test_a_key_of_one_issuer_that_fits_does_not_keep_another_issuers_keys_from_b
         assert reason_of(bearer_auth, issuer.token()) is None
         forged = issuer.token(key=key("ES256", "evil"), header={"kid": issuer.keys[0].kid})
         assert reason_of(bearer_auth, forged) == "bad_signature"
+
+
+@pytest.mark.parametrize("count", [2, 3, 10])
+def test_issuers_may_share_key_material(count: int) -> None:
+    """One key set for several tenants: a token is its own issuer's, with that issuer's policy."""
+    names = [f"https://tenant-{number}.example" for number in range(count)]
+    bearer_auth = auth(*(TrustedIssuer(name, audience=f"{name}/api", keys=jwks()) for name in names))
+    for name in names:
+        accepted = bearer_auth.authenticate("Bearer " + token({"iss": name, "aud": f"{name}/api"}))
+        assert accepted is not None
+        assert accepted.issuer == name
+        assert reason_of(bearer_auth, token({"iss": name, "aud": f"{names[0]}/other"})) == "wrong_audience"
+    assert reason_of(bearer_auth, token({"iss": "https://evil.example"})) == "untrusted_issuer"
+
+
+def test_a_shared_key_that_one_issuer_withdrew_is_no_longer_good_for_its_tokens() -> None:
+    clock = ManualClock()
+    with FakeIssuer(clock=clock) as one, FakeIssuer(clock=clock) as other:
+        shared = one.keys[0]
+        other.published = [shared.public_jwk()]
+        bearer_auth = BearerAuth(
+            *(TrustedIssuer(issuer.url, audience=issuer.audience) for issuer in (one, other)), clock=clock
+        )
+        bearer_auth.prefetch()
+        text = other.token(key=shared)
+        assert reason_of(bearer_auth, text) is None
+        other.published = [key().public_jwk()]
+        clock.advance(290)
+        for issuer in bearer_auth._store.issuers.values():
+            flight = issuer.begin(clock.now)
+            if flight is not None:
+                flight.result(5)
+        assert reason_of(bearer_auth, text) == "untrusted_issuer"
+        assert reason_of(bearer_auth, one.token(key=shared)) is None
+
+
+def test_a_header_may_be_long_but_not_longer_than_its_bound() -> None:
+    bearer_auth = auth()
+
+    def with_header_of(length: int) -> str:
+        start = len(token(header={"x5c": [""]}).partition(".")[0])
+        found = token(header={"x5c": ["M" * ((length - start) * 3 // 4)]})
+        assert len(found.partition(".")[0]) == length
+        return found
+
+    assert reason_of(bearer_auth, with_header_of(8190)) is None
+    assert reason_of(bearer_auth, with_header_of(8194)) == "malformed_token"
+
+
+@pytest.mark.parametrize(
+    ("extra", "reason"),
+    [
+        ({"x": [0] * 100}, None),
+        ({"x": [0] * 128}, "malformed_token"),
+        ({"x": [[]] * 30}, None),
+        ({"x": [[]] * 64}, "malformed_token"),
+        ({"x": "\n" * 256}, None),
+        ({"x": "\n" * 257}, "malformed_token"),
+        ({"x": 10**4299}, None),
+        ({"x": -(10**4299)}, None),
+        ({"x": "\ud83d\ude00"}, None),
+        ({"x": "\ud83d"}, "malformed_token"),
+        ({"x": "\udc00a"}, "malformed_token"),
+        ({"x": "\\ud800"}, None),  # a backslash and five letters
+    ],
+)
+def test_what_a_header_may_cost(extra: dict[str, Any], reason: str | None) -> None:
+    assert reason_of(auth(), token(header=extra)) == reason
+
+
+@pytest.mark.parametrize("digits", [20, 21, 3900])
+@pytest.mark.parametrize("sign", ["", "-"])
+def test_long_integers_of_an_unverified_payload_are_judged_by_sign_and_size(sign: str, digits: int) -> None:
+    number = sign + "1" + "0" * (digits - 1)
+    with FakeIssuer() as issuer:
+        bearer_auth = BearerAuth(TrustedIssuer(issuer.url, audience=issuer.audience))
+        claims = json.dumps({"iss": issuer.url, "aud": issuer.audience, "exp": 0}).replace(
+            '"exp": 0', f'"exp": {number}'
+        )
+        assert reason_of(bearer_auth, raw(json.dumps({"alg": "ES256", "kid": "new"}), claims)) == "malformed_claim"
+        harmless = issuer.token({"big": int(number)})
+        assert issuer.requests == []
+        assert reason_of(bearer_auth, harmless) is None
+
+
+def test_a_very_long_integer_of_an_unverified_text_is_refused() -> None:
+    for text in ('{"a":' + "7" * 4301 + "}", '{"a":-' + "7" * 4301 + "}"):
+        with pytest.raises(ValueError):
+            json_object.read_unverified(text.encode(), 100, 100)
+
+
+def test_brackets_of_an_unverified_payload() -> None:
+    def read(text: str) -> object:
+        return json_object.read_unverified(text.encode(), 512, 128)
+
+    assert read('{"a":[' + ",".join(["[]"] * 126) + "]}")
+    for text in ('{"a":[' + ",".join(["[]"] * 127) + "]}", '{"a":' + "[" * 70 + "]" * 70 + "}"):
+        with pytest.raises(ValueError):
+            read(text)

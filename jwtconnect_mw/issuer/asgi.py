@@ -7,15 +7,16 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from .._http import Response
-from ..asgi import mounted_path, send_response
+from ..asgi import mounted_path
 from .answers import error_answer
 from .bodies import RefusedBody, joined, read_asgi
-from .endpoints import NOT_FOUND, Endpoint, Endpoints, Request
+from .endpoints import Endpoint, Endpoints, Request
 from .threads import Busy, Threads
 
 if TYPE_CHECKING:
     from ..asgi import App
 
+_POLICY_VIOLATION = 1008  # RFC 6455 section 7.4.1; before it is accepted, the client sees a 403
 _FIELDS = (b"authorization", b"content-type", b"if-none-match")
 _BUSY = error_answer(503, "temporarily_unavailable", "Too many requests are waiting.", [("Retry-After", "1")])
 
@@ -34,7 +35,8 @@ class AsgiFace:
         if kind == "http":
             await self.serve(self._endpoints.find(scope["method"], mounted_path(scope)), scope, receive, send)
         elif kind == "websocket":
-            await send_response(NOT_FOUND, scope, receive, send)
+            if (await receive())["type"] == "websocket.connect":
+                await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
         elif kind == "lifespan":
             await self._lifespan(receive, send)
         else:
@@ -44,7 +46,10 @@ class AsgiFace:
         """Answer an http scope with what was found for it."""
         response = found if isinstance(found, Response) else await self._answer(found, scope, receive)
         with suppress(OSError):  # the client is gone (ASGI HTTP spec, 2.4)
-            await send_response(response, scope, receive, send)
+            headers = list(response.raw_headers)
+            await send({"type": "http.response.start", "status": response.status, "headers": headers})
+            body = b"" if scope["method"] == "HEAD" else response.body
+            await send({"type": "http.response.body", "body": body})
 
     def close(self) -> None:
         """End the threads; a later request starts new ones."""

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from ..errors import ConfigurationError
 from ..fetch import Fetch, check_url
-from .sources import Loaded, MakeKeySet, SourceError, UrlSource, fetch_json
+from .sources import Loaded, MakeKeySet, SourceError, Unwatched, UrlSource, fetch_json
 
 
 def metadata_urls(issuer: str) -> tuple[str, str]:
@@ -21,12 +21,11 @@ def metadata_urls(issuer: str) -> tuple[str, str]:
     )
 
 
-class DiscoverySource:
+class DiscoverySource(Unwatched):
     """The keys of an issuer at the URL that its metadata names. Metadata is read again when its own age is over, or
     after a failure; while it cannot be had, the URL that it named last stays good.
     """
 
-    static: ClassVar[bool] = False
     remote: ClassVar[bool] = True
 
     def __init__(self, issuer: str, make: MakeKeySet, *, trust_http: bool) -> None:

@@ -15,6 +15,8 @@ from ..fetch import MAX_BODY, Fetch, Fetched, FetchError
 
 MAX_KEYS = 64
 SOFT_AGE, LEAST_SOFT_AGE, MOST_SOFT_AGE = 300.0, 60.0, 3600.0
+COOLDOWN = 30.0
+_PUBLISHED_AGE, _PUBLISHED_COOLDOWN = 5.0, 1.0  # seconds: nothing is fetched, and no change of a key file is missed
 _MAX_AGE = re.compile(r"(?:^|,)\s*max-age\s*=\s*\"?([0-9]{1,10})\"?\s*(?=,|$)", re.IGNORECASE)
 _JSON_TYPE = re.compile(r"application/(?:[\w.!#$&^-]+\+)?json\s*(?:;.*)?", re.IGNORECASE)
 
@@ -35,12 +37,29 @@ class Loaded:
 
 
 class Source(Protocol):
-    """``static`` sources never change; what is not ``remote`` is read at once when an application is built."""
+    """``static`` sources never change; what is not ``remote`` is read at once when an application is built.
+    ``cooldown``: seconds between two attempts to read one.
+    """
 
     static: ClassVar[bool]
     remote: ClassVar[bool]
+    cooldown: ClassVar[float]
 
     def load(self, fetch: Fetch, timeout: float, now: float, /) -> Loaded: ...
+
+    def watch(self, changed: Callable[[], None], /) -> None:
+        """Call ``changed`` as soon as the source can tell that other keys would be loaded."""
+        ...
+
+
+class KeyPublisher(Protocol):
+    """Who publishes keys in this process, such as an Issuer: ``key_set()`` is a public JWK set, ``watch(callback)``
+    has the callback called after that set changed.
+    """
+
+    def key_set(self) -> Mapping[str, Any]: ...
+
+    def watch(self, callback: Callable[[], object], /) -> None: ...
 
 
 def usable(keys: KeySet) -> KeySet:
@@ -50,11 +69,21 @@ def usable(keys: KeySet) -> KeySet:
     return keys
 
 
-class GivenSource:
+class Unwatched:
+    """What most sources have in common: they are read now and then, and cannot tell by themselves."""
+
+    static: ClassVar[bool] = False
+    remote: ClassVar[bool] = False
+    cooldown: ClassVar[float] = COOLDOWN
+
+    def watch(self, changed: Callable[[], None], /) -> None:
+        """Nobody is told."""
+
+
+class GivenSource(Unwatched):
     """Keys that were handed over."""
 
     static: ClassVar[bool] = True
-    remote: ClassVar[bool] = False
 
     def __init__(self, keys: KeySet) -> None:
         self._keys = usable(keys)
@@ -63,11 +92,26 @@ class GivenSource:
         return Loaded(self._keys, float("inf"))
 
 
-class FileSource:
-    """A file with a JWK set, a PEM key or a certificate, read again when its soft age is over."""
+class PublishedSource:
+    """The keys of a publisher in this process, which are read, not fetched."""
 
     static: ClassVar[bool] = False
     remote: ClassVar[bool] = False
+    cooldown: ClassVar[float] = _PUBLISHED_COOLDOWN
+
+    def __init__(self, publisher: KeyPublisher, make: MakeKeySet) -> None:
+        self._publisher = publisher
+        self._make = make
+
+    def load(self, _fetch: Fetch, _timeout: float, _now: float, /) -> Loaded:
+        return Loaded(usable(self._make(self._publisher.key_set(), True)), _PUBLISHED_AGE)
+
+    def watch(self, changed: Callable[[], None], /) -> None:
+        self._publisher.watch(changed)
+
+
+class FileSource(Unwatched):
+    """A file with a JWK set, a PEM key or a certificate, read again when its soft age is over."""
 
     def __init__(self, path: str | os.PathLike[str], make: MakeKeySet) -> None:
         self._path = os.fspath(path)
@@ -91,39 +135,39 @@ class FileSource:
             raise SourceError("the file is neither a JWK set nor PEM") from None
 
 
-class UrlSource:
+class UrlSource(Unwatched):
     """A JWKS URL, asked conditionally (RFC 9110 section 13.1) once it has answered."""
 
-    static: ClassVar[bool] = False
     remote: ClassVar[bool] = True
 
     def __init__(self, url: str, make: MakeKeySet) -> None:
         self.url = url
         self._make = make
         # One value, because a TrustedIssuer may serve two BearerAuths: else keys could meet the validators of others.
-        self._known: tuple[KeySet | None, dict[str, str]] = None, {}
+        self._known: tuple[KeySet, dict[str, str]] | None = None
 
     def load(self, fetch: Fetch, timeout: float, _now: float, /) -> Loaded:
-        keys, validators = self._known
-        document, age, validators = fetch_json(fetch, self.url, validators, timeout)
-        if document is not None:
-            members = document.get("keys")
-            if isinstance(members, list) and len(members) > MAX_KEYS:
-                raise SourceError("too many keys")
-            try:
-                keys = usable(self._make(document, True))
-            except UnusableKeyError as error:
-                raise SourceError(str(error)) from None
-            self._known = keys, validators
-        if keys is None:
-            raise SourceError("not modified, but never fetched")
+        known = self._known
+        document, age, validators = fetch_json(fetch, self.url, {} if known is None else known[1], timeout)
+        if document is None and known is not None:
+            return Loaded(known[0], age)
+        members = (document or {}).get("keys")
+        if isinstance(members, list) and len(members) > MAX_KEYS:
+            raise SourceError("too many keys")
+        try:
+            keys = usable(self._make(document or {}, True))
+        except UnusableKeyError as error:
+            raise SourceError(str(error)) from None
+        self._known = keys, validators
         return Loaded(keys, age)
 
 
 def fetch_json(
     fetch: Fetch, url: str, validators: Mapping[str, str], timeout: float
 ) -> tuple[dict[str, Any] | None, float, dict[str, str]]:
-    """One GET of a JSON object: the document (None for 304), its soft age in seconds, the validators for next time."""
+    """One GET of a JSON object: the document, its soft age in seconds, the validators for next time. The document is
+    None for 304, which answers only those who sent validators.
+    """
     try:
         answer = fetch(url, dict(validators), timeout)
     except FetchError as error:
@@ -131,7 +175,7 @@ def fetch_json(
     except BaseException:  # the thread is ours: neither an exit nor a cancelled task of the function's own ends it
         raise SourceError("the fetch function failed") from None
     age = soft_age(answer.headers)
-    if answer.status == 304:
+    if answer.status == 304 and validators:  # else nobody asked whether it was modified
         return None, age, dict(validators)
     if answer.status != 200:
         raise SourceError(f"status {answer.status}")

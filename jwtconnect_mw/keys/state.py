@@ -18,9 +18,9 @@ from cachetools import LRUCache
 from .._jose import KeySet
 from ..errors import AuthError, KeysUnavailable, UnknownKey
 from ..fetch import DEADLINE, Fetch, HttpFetch
+from .sources import COOLDOWN as COOLDOWN
 from .sources import Loaded, Source, SourceError
 
-COOLDOWN = 30.0
 STALE = 3600.0
 REFRESH_AT, JITTER = 0.8, 0.1
 MAX_WAITING, MAX_WAIT = 4, 2.0
@@ -44,13 +44,16 @@ class IssuerKeys:
         self.last_attempt: float | None = None
         self.on_change: Callable[[IssuerKeys], None] = lambda _: None
         self._source, self._fetch, self._clock, self._jitter = source, fetch, clock, jitter
+        self.is_static, self._cooldown = source.static, source.cooldown
         self.deadline = fetch.deadline if isinstance(fetch, HttpFetch) else DEADLINE
         self._failing = False
+        self._begun = self._accepted = 0
         self._flight: Flight | None = None
         self._reported: frozenset[tuple[str | None, str]] = frozenset()
         self.after_fork()
         if not source.remote:
-            self._load(clock())
+            self.reload()
+        source.watch(self.reload)
 
     def after_fork(self) -> None:
         """Forget what only the parent process can finish: its lock, its flight, the requests that waited for it."""
@@ -77,7 +80,7 @@ class IssuerKeys:
 
         Raises UnknownKey or KeysUnavailable where no fetch is due, or too many wait already.
         """
-        if self._source.static:
+        if self.is_static:
             raise UnknownKey
         with self._lock:
             if self._may_begin(now) and not (self.is_fresh(now) and self._is_known_unknown(kid, now)):
@@ -98,7 +101,7 @@ class IssuerKeys:
             return UnknownKey()
         if self._flight is not None or self.last_attempt is None:
             return KeysUnavailable(round(MAX_WAIT))
-        return KeysUnavailable(math.ceil(min(max(self.last_attempt + COOLDOWN - now, 1.0), COOLDOWN)))
+        return KeysUnavailable(math.ceil(min(max(self.last_attempt + self._cooldown - now, 1.0), self._cooldown)))
 
     def remember_unknown(self, kid: str | None, now: float) -> None:
         """If the last fetch was good and did not bring ``kid``: do not fetch for it again during one cooldown."""
@@ -108,11 +111,11 @@ class IssuerKeys:
 
     def quiet(self) -> tuple[float, float]:
         """From when until when no fetch can begin and the keys are fresh: nothing can be learnt of an unknown key."""
-        if self._source.static:
+        if self.is_static:
             return float("-inf"), float("inf")
         if self.current is None or self._flight is not None or self.last_attempt is None:
             return float("inf"), float("-inf")
-        return max(self.good_from, self.last_attempt), min(self.fresh_until, self.last_attempt + COOLDOWN)
+        return max(self.good_from, self.last_attempt), min(self.fresh_until, self.last_attempt + self._cooldown)
 
     def is_fresh(self, now: float) -> bool:
         return self.current is not None and self.good_from <= now < self.fresh_until
@@ -124,9 +127,9 @@ class IssuerKeys:
             state = "fresh" if self.is_fresh(now) else "stale"
         return {
             "state": state,
-            "age": None if self.last_success is None or self._source.static else max(0.0, now - self.last_success),
-            "last_success": None if self._source.static else self.last_success,
-            "last_attempt": None if self._source.static else self.last_attempt,
+            "age": None if self.last_success is None or self.is_static else max(0.0, now - self.last_success),
+            "last_success": None if self.is_static else self.last_success,
+            "last_attempt": None if self.is_static else self.last_attempt,
             "keys": 0 if self.current is None else self.current.count,
         }
 
@@ -136,14 +139,18 @@ class IssuerKeys:
             self._begin(now)
             return self._flight
 
+    def reload(self) -> None:
+        """Read the keys now, by the caller's thread: for sources that do no I/O to speak of."""
+        self._load(self._clock())
+
     def _is_known_unknown(self, kid: str | None, now: float) -> bool:
         since = self._unknown.get(_mark(kid))
-        return since is not None and 0 <= now - since < COOLDOWN
+        return since is not None and 0 <= now - since < self._cooldown
 
     def _may_begin(self, now: float) -> bool:
         """The cooldown counts from attempts, so that neither failure nor success can be made to cost more fetches."""
-        recently = self.last_attempt is not None and 0 <= now - self.last_attempt < COOLDOWN
-        return not (recently or self._source.static or self._flight is not None)
+        recently = self.last_attempt is not None and 0 <= now - self.last_attempt < self._cooldown
+        return not (recently or self.is_static or self._flight is not None)
 
     def _begin(self, now: float) -> None:
         if not self._may_begin(now):
@@ -167,6 +174,9 @@ class IssuerKeys:
             flight.set_result(None)
 
     def _load(self, now: float) -> None:
+        with self._lock:
+            self._begun += 1
+            turn = self._begun
         self.last_attempt = now
         loaded: Loaded | None = None
         problem = "unexpected failure"
@@ -177,17 +187,20 @@ class IssuerKeys:
         except Exception:
             _log.exception("reading the keys of %r failed unexpectedly", self.issuer)
         if loaded is not None:
-            self._accept(loaded, self._clock())
+            self._accept(loaded, self._clock(), turn)
         else:
             self._fail(problem)
 
-    def _accept(self, loaded: Loaded, now: float) -> None:
+    def _accept(self, loaded: Loaded, now: float, turn: int) -> None:
         with self._lock:
+            if turn < self._accepted:  # what began later has been read already: this may be older
+                return
+            self._accepted = turn
             changed = self.current is None or _content(self.current) != _content(loaded.keys)
             if changed:
                 self.current = loaded.keys
             self.last_success = now
-            self.good_from = float("-inf") if self._source.static else now - COOLDOWN
+            self.good_from = float("-inf") if self.is_static else now - COOLDOWN
             self.refresh_at = now + loaded.soft_age * (REFRESH_AT - JITTER * self._jitter())
             self.fresh_until = now + loaded.soft_age
             self.usable_until = self.fresh_until + STALE

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from concurrent.futures import wait
 from typing import Any
-from weakref import WeakSet
 
+from .._fork import watch_forks
 from .._jose import KeyCache, VerificationKey
 from .state import IssuerKeys
 
@@ -67,10 +66,12 @@ class KeyStore:
         self.cache = KeyCache()
         self._lock = threading.Lock()
         self._quiet = float("inf"), float("-inf")
+        self._remote = tuple(issuer for issuer in issuers.values() if not issuer.is_static)
+        self._restless = next(iter(self._remote), next(iter(issuers.values())))
         for issuer in issuers.values():
             issuer.on_change = self._changed
         self._publish(issuers.values())
-        _stores.add(self)
+        watch_forks(self)
 
     def _changed(self, issuer: IssuerKeys) -> None:
         with self._lock:
@@ -88,9 +89,10 @@ class KeyStore:
         if since <= now < until:
             return False
         since, until = float("-inf"), float("inf")
-        for issuer in self.issuers.values():
+        for issuer in (self._restless, *self._remote):
             start, end = issuer.quiet()
             if not start <= now < end:
+                self._restless = issuer  # asked first the next time
                 return True
             since, until = max(since, start), min(until, end)
         self._quiet = since, until
@@ -120,15 +122,3 @@ class KeyStore:
         for issuer in self.issuers.values():
             issuer.after_fork()
         self._publish(self.issuers.values())
-
-
-_stores: WeakSet[KeyStore] = WeakSet()
-
-
-def _after_fork() -> None:
-    for store in list(_stores):
-        store.after_fork()
-
-
-if hasattr(os, "register_at_fork"):  # pragma: no branch  # only Windows has no fork
-    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,68 @@
+"""Is a verified token revoked? Asked in place where the list answers from memory, else in a thread of our own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from concurrent.futures import ThreadPoolExecutor
+
+from ._fork import watch_forks
+from .errors import RevocationUnavailable, Revoked
+from .revocation import RevocationLookup
+from .token import AccessToken
+from .verifier import Verified
+
+_THREADS = 4
+_PATIENCE = 2.0
+
+_log = logging.getLogger("jwtconnect_mw")
+
+
+class LookUpWanted(Exception):  # a turn of the flow, not an error
+    """The verdict hangs on a list that does I/O: await ``gate.apass_or_refuse(found.token, now)``, then conclude."""
+
+    def __init__(self, gate: RevocationGate, found: Verified, value: str, is_new: bool, now: float) -> None:
+        super().__init__()
+        self.gate, self.found, self.value, self.is_new, self.now = gate, found, value, is_new, now
+
+
+class RevocationGate:
+    """Asks a revocation list for verified tokens. ``blocking``: whether a look-up may do I/O."""
+
+    def __init__(self, revocations: RevocationLookup) -> None:
+        self._revocations = revocations
+        self.blocking = bool(getattr(revocations, "blocking", False))
+        self._reported_irrevocable = False
+        self.after_fork()
+        watch_forks(self)
+
+    def after_fork(self) -> None:
+        """The threads of the parent are not here; those that are needed start at the first look-up."""
+        self._threads: ThreadPoolExecutor | None = None
+
+    def pass_or_refuse(self, token: AccessToken, now: float) -> None:
+        """Raises Revoked, or RevocationUnavailable where the list cannot tell."""
+        claims = token.claims
+        token_id, session, subject = claims.get("jti"), claims.get("sid"), claims.get("sub")
+        session = session if type(session) is str else None
+        if token_id is None and session is None and subject is None and not self._reported_irrevocable:
+            self._reported_irrevocable = True
+            _log.warning("tokens of %r have no jti, sid or sub: they cannot be revoked", token.issuer)
+        started = claims.get("auth_time", claims.get("iat"))
+        started = started if type(started) is int or type(started) is float else None
+        try:
+            revoked = self._revocations.is_revoked(token.issuer, token_id, session, subject, started, now)
+        except Exception:
+            raise RevocationUnavailable(1) from None
+        if revoked is not False:
+            raise Revoked
+
+    async def apass_or_refuse(self, token: AccessToken, now: float) -> None:
+        """As ``pass_or_refuse``, without blocking the loop. A list that takes more than 2 s cannot tell."""
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="jwtconnect_mw-revocation")
+        asked = asyncio.get_running_loop().run_in_executor(self._threads, self.pass_or_refuse, token, now)
+        try:
+            await asyncio.wait_for(asked, _PATIENCE)
+        except asyncio.TimeoutError:
+            raise RevocationUnavailable(1) from None

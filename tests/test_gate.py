@@ -1,0 +1,144 @@
+"""A revocation list that is asked per request: never on the event loop, and a list that cannot tell is a 503."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from typing import Any
+
+import pytest
+
+from jwtconnect_mw import AuthError, BearerAuth
+from jwtconnect_mw import gate as gate_module
+from jwtconnect_mw.revocation import MemoryRevocationList
+
+from .adapters import ADAPTERS
+from .kit import ISSUER, NOW, auth, token
+
+
+class Asked:
+    """A look-up that notes by which thread it was asked. ``blocking`` as a list that does I/O says it."""
+
+    blocking = True
+
+    def __init__(self, answer: object = False) -> None:
+        self.answer = answer
+        self.threads: list[threading.Thread] = []
+
+    def is_revoked(self, *_: object) -> Any:
+        self.threads.append(threading.current_thread())
+        if isinstance(self.answer, BaseException):
+            raise self.answer
+        if isinstance(self.answer, threading.Event):
+            self.answer.wait()
+            return False
+        return self.answer
+
+
+GOOD = "Bearer " + token()
+HEADERS = [("Authorization", GOOD.encode())]
+
+
+def reason(bearer_auth: BearerAuth, value: str = GOOD) -> str | None:
+    try:
+        accepted = asyncio.run(bearer_auth.aauthenticate(value))
+    except AuthError as error:
+        return error.reason
+    return None if accepted is None else "accepted"
+
+
+def test_the_loop_is_not_blocked_and_each_request_asks() -> None:
+    revocations = Asked()
+    bearer_auth = auth(revocations=revocations)
+    assert [reason(bearer_auth) for _ in range(3)] == ["accepted"] * 3
+    assert len(revocations.threads) == 3
+    assert threading.main_thread() not in revocations.threads
+
+
+def test_a_list_in_memory_is_asked_in_place() -> None:
+    revocations = Asked()
+    revocations.blocking = False
+    assert reason(auth(revocations=revocations)) == "accepted"
+    assert revocations.threads == [threading.main_thread()]
+
+
+def test_without_a_loop_it_is_asked_in_place() -> None:
+    revocations = Asked()
+    assert auth(revocations=revocations).authenticate(GOOD)
+    assert revocations.threads == [threading.main_thread()]
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [(False, "accepted"), (True, "revoked"), (None, "revoked"), (OSError("gone"), "revocation_unavailable")],
+)
+@pytest.mark.parametrize("again", [False, True])
+def test_verdicts(answer: object, expected: str, again: bool) -> None:
+    revocations = Asked()
+    bearer_auth = auth(revocations=revocations)
+    if again:
+        assert reason(bearer_auth) == "accepted"
+    revocations.answer = answer
+    assert reason(bearer_auth) == expected
+    assert len(bearer_auth._verifier._tokens) == (again or expected == "accepted")
+
+
+def test_scopes_and_leniency_hold_after_the_look_up() -> None:
+    revocations = Asked()
+    assert reason(auth(revocations=revocations, required_scopes=["admin"])) == "insufficient_scope"
+    revocations.answer = True
+    lenient = auth(revocations=revocations, optional="invalid")
+    assert reason(lenient) is None
+    assert lenient.authenticate(GOOD) is None
+    revocations.answer = OSError()
+    assert reason(lenient) == "revocation_unavailable"
+
+
+def test_what_is_refused_anyway_asks_nothing() -> None:
+    revocations = Asked()
+    bearer_auth = auth(revocations=revocations)
+    assert reason(bearer_auth, "Bearer x") == "malformed_token"
+    assert reason(bearer_auth, "Bearer " + token({"exp": NOW - 100, "iat": ...})) == "expired"
+    assert revocations.threads == []
+
+
+def test_a_list_that_hangs_is_a_503(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate_module, "_PATIENCE", 0.05)
+    hanging = threading.Event()
+    bearer_auth = auth(revocations=Asked(hanging))
+    try:
+
+        async def many() -> list[object]:
+            asked = [bearer_auth.aauthenticate(GOOD) for _ in range(20)]
+            return await asyncio.gather(*asked, return_exceptions=True)
+
+        found = asyncio.run(many())
+        assert {getattr(error, "reason", error) for error in found} == {"revocation_unavailable"}
+    finally:
+        hanging.set()
+    assert {thread.name for thread in threading.enumerate()} & {"jwtconnect_mw-revocation_4"} == set()
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+def test_every_adapter_refuses_what_is_revoked(adapter: str) -> None:
+    revocations = MemoryRevocationList(clock=lambda: NOW)
+    blocking = Asked()
+    blocking.is_revoked = revocations.is_revoked  # type: ignore[method-assign]
+    for one in (revocations, blocking):
+        bearer_auth = auth(revocations=one)
+        assert ADAPTERS[adapter](bearer_auth, HEADERS).status == 200
+    revocations.revoke_token(ISSUER, "token-1")
+    for one in (revocations, blocking):
+        assert ADAPTERS[adapter](auth(revocations=one), HEADERS).status == 401
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_child_has_threads_of_its_own() -> None:
+    bearer_auth = auth(revocations=Asked())
+    assert reason(bearer_auth) == "accepted"
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if reason(bearer_auth) == "accepted" else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
