@@ -61,7 +61,7 @@ class OwnTokens:
             found = None
         except (UnverifiedGrant, OtherIssuer):
             try:
-                return verifier.verify(text, now)
+                return verifier.verify(text, now).token
             except _UNTRIED:
                 found = None
             except AuthError:
@@ -88,7 +88,7 @@ class OwnTokens:
         )
         keys = IssuerKeys(policy.issuer, policy.source, no_fetch, self._clock, float)
         decoy = self._keys.signer().sign_access_token({**_DECOY, "iss": self._issuer})
-        return mark, TokenVerifier([policy], KeyStore({policy.issuer: keys}), None, 0), decoy
+        return mark, TokenVerifier([policy], KeyStore({policy.issuer: keys}), 0), decoy
 
 
 def is_current(found: Found, now: float) -> bool:
