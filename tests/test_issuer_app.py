@@ -697,8 +697,15 @@ def test_a_defect_is_told_to_the_log_alone(ask: Through, caplog: pytest.LogCaptu
     made.app.close()
 
 
-def test_several_processes_need_a_shared_list(caplog: pytest.LogCaptureFixture) -> None:
-    made = house({"allow_memory": False})
+class Shared(MemoryRevocationList):
+    shared = True
+
+
+@pytest.mark.parametrize("kept", [{}, {"keys": None, "revocations": Shared(clock=ManualClock(NOW))}])
+def test_several_processes_need_a_shared_list_and_shared_keys(
+    kept: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    made = house({"allow_memory": False}, **kept)
     token = made.issuer.issue("alice").refresh_token
     for path in POSTS:
         refused(through_wsgi(made.app, path, refresh(token)), 503, "temporarily_unavailable")
@@ -709,6 +716,8 @@ def test_several_processes_need_a_shared_list(caplog: pytest.LogCaptureFixture) 
     assert through_wsgi(made.app, "/token", refresh(token), wsgi__multiprocess=False).status == 200
     assert through_asgi(made.app, "/token", refresh(token)).status == 200
     made.app.close()
+    shared = house({"allow_memory": False}, revocations=Shared(clock=ManualClock(NOW)))
+    assert through_wsgi(shared.app, "/token", refresh(shared.issuer.issue("alice").refresh_token)).status == 200
 
 
 def test_nothing_secret_is_logged(caplog: pytest.LogCaptureFixture, here: House) -> None:

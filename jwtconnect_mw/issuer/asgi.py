@@ -22,8 +22,8 @@ _BUSY = error_answer(503, "temporarily_unavailable", "Too many requests are wait
 
 
 class AsgiFace:
-    """An ASGI application. What asks the revocation list or calls a hook runs in threads of its own, at most
-    ``threads`` at once with ``waiting`` more behind them; documents are answered on the loop.
+    """An ASGI application, on asyncio. What asks the revocation list or calls a hook runs in threads of its own, at
+    most ``threads`` at once with ``waiting`` more behind them; documents are answered on the loop.
     """
 
     def __init__(self, endpoints: Endpoints, threads: int, waiting: int) -> None:
