@@ -11,6 +11,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -286,15 +287,28 @@ def test_a_file_that_is_gone(revocations: SQLiteRevocationList, path: Path) -> N
 def test_writes_purge_a_little(revocations: SQLiteRevocationList, path: Path, clock: ManualClock) -> None:
     for number in range(40):
         revocations.revoke_token(ISSUER, f"{number}", expires_at=NOW)
-        present(
-            revocations, 0, family=FAMILY.__class__(ISSUER, f"{number}", "alice", "client", NOW), keep_until=NOW + 1
-        )
+        present(revocations, 0, family=replace(FAMILY, session=f"{number}"), keep_until=NOW + 1)
     clock.advance(1000)
     left = []
     while not left or left[-1] > 1:
         revocations.revoke_token(ISSUER, "new", expires_at=clock.now)
         left.append(rows(path, "SELECT (SELECT count(*) FROM entries) + (SELECT count(*) FROM records)")[0][0])
     assert left == [65, 49, 33, 17, 1]
+
+
+def test_what_changes_nothing_writes_nothing(revocations: SQLiteRevocationList, path: Path) -> None:
+    """Neither a retry nor a spent token that comes again and again makes the disk work."""
+    spent = replace(FAMILY, session="spent")
+    for family, number in ((FAMILY, 0), (spent, 0), (spent, 1), (spent, 0)):
+        present(revocations, number, family=family)
+    revocations.revoke_token(ISSUER, "x", expires_at=NOW)
+    written = path.with_name("revoked.db-wal")
+    before = written.read_bytes()
+    assert present(revocations, 0).answer == "again"
+    assert present(revocations, 0, family=spent).answer == "revoked"
+    assert present(revocations, 5).answer == "unknown"
+    revocations.revoke_token(ISSUER, "x", expires_at=NOW)
+    assert written.read_bytes() == before
 
 
 def test_a_change_has_a_later_serial(revocations: SQLiteRevocationList, path: Path) -> None:
