@@ -157,6 +157,22 @@ def test_commits_wait_for_the_disk(revocations: SQLiteRevocationList) -> None:
             assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
+def test_a_step_is_one_transaction_that_locks_before_it_reads(revocations: SQLiteRevocationList) -> None:
+    """Between processes that is all that makes it atomic, and a race seldom hits the moment."""
+    calls: list[Callable[[], object]] = [
+        *[partial(present, revocations, number) for number in (0, 0, 1, 0)],
+        lambda: revocations.start_family(ISSUER, "alice", alone=True),
+        lambda: revocations.revoke_subject(ISSUER, "alice"),
+    ]
+    for call in calls:
+        said: list[str] = []
+        with revocations._connections.reading() as connection:
+            connection.set_trace_callback(said.append)
+        call()
+        assert (said[0], said[-1]) == ("BEGIN IMMEDIATE", "COMMIT")
+        assert sum(statement.startswith(("BEGIN", "COMMIT", "ROLLBACK")) for statement in said) == 2
+
+
 def test_the_birth_is_in_the_file(path: Path) -> None:
     """An older file may be lost, with what it knew; this one knows what came since."""
     with closing(SQLiteRevocationList(path, clock=ManualClock(NOW + 0.5))):
