@@ -11,6 +11,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -156,6 +157,22 @@ def test_commits_wait_for_the_disk(revocations: SQLiteRevocationList) -> None:
             assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
+def test_a_step_is_one_transaction_that_locks_before_it_reads(revocations: SQLiteRevocationList) -> None:
+    """Between processes that is all that makes it atomic, and a race seldom hits the moment."""
+    calls: list[Callable[[], object]] = [
+        *[partial(present, revocations, number) for number in (0, 0, 1, 0)],
+        lambda: revocations.start_family(ISSUER, "alice", alone=True),
+        lambda: revocations.revoke_subject(ISSUER, "alice"),
+    ]
+    for call in calls:
+        said: list[str] = []
+        with revocations._connections.reading() as connection:
+            connection.set_trace_callback(said.append)
+        call()
+        assert (said[0], said[-1]) == ("BEGIN IMMEDIATE", "COMMIT")
+        assert sum(statement.startswith(("BEGIN", "COMMIT", "ROLLBACK")) for statement in said) == 2
+
+
 def test_the_birth_is_in_the_file(path: Path) -> None:
     """An older file may be lost, with what it knew; this one knows what came since."""
     with closing(SQLiteRevocationList(path, clock=ManualClock(NOW + 0.5))):
@@ -286,15 +303,28 @@ def test_a_file_that_is_gone(revocations: SQLiteRevocationList, path: Path) -> N
 def test_writes_purge_a_little(revocations: SQLiteRevocationList, path: Path, clock: ManualClock) -> None:
     for number in range(40):
         revocations.revoke_token(ISSUER, f"{number}", expires_at=NOW)
-        present(
-            revocations, 0, family=FAMILY.__class__(ISSUER, f"{number}", "alice", "client", NOW), keep_until=NOW + 1
-        )
+        present(revocations, 0, family=replace(FAMILY, session=f"{number}"), keep_until=NOW + 1)
     clock.advance(1000)
     left = []
     while not left or left[-1] > 1:
         revocations.revoke_token(ISSUER, "new", expires_at=clock.now)
         left.append(rows(path, "SELECT (SELECT count(*) FROM entries) + (SELECT count(*) FROM records)")[0][0])
     assert left == [65, 49, 33, 17, 1]
+
+
+def test_what_changes_nothing_writes_nothing(revocations: SQLiteRevocationList, path: Path) -> None:
+    """Neither a retry nor a spent token that comes again and again makes the disk work."""
+    spent = replace(FAMILY, session="spent")
+    for family, number in ((FAMILY, 0), (spent, 0), (spent, 1), (spent, 0)):
+        present(revocations, number, family=family)
+    revocations.revoke_token(ISSUER, "x", expires_at=NOW)
+    written = path.with_name("revoked.db-wal")
+    before = written.read_bytes()
+    assert present(revocations, 0).answer == "again"
+    assert present(revocations, 0, family=spent).answer == "revoked"
+    assert present(revocations, 5).answer == "unknown"
+    revocations.revoke_token(ISSUER, "x", expires_at=NOW)
+    assert written.read_bytes() == before
 
 
 def test_a_change_has_a_later_serial(revocations: SQLiteRevocationList, path: Path) -> None:

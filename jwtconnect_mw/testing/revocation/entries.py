@@ -101,12 +101,12 @@ class Entries(Backend):
 
     def test_a_subject_is_revoked_up_to_now_unless_told(self) -> None:
         revocations, clock = self.fresh()
-        revocations.revoke_subject(ISSUER, "alice")
-        clock.advance(0.5)
-        revocations.revoke_subject(ISSUER, "bob")
-        for subject in ("alice", "bob"):
-            assert revoked(revocations, subject=subject, started=NOW)
-            assert not revoked(revocations, subject=subject, started=NOW + 1)
+        for later in (0, 0.5, 100, 100.5):
+            clock.now = NOW + later
+            for subject in ("alice", f"bob-{later}"):
+                revocations.revoke_subject(ISSUER, subject)
+                assert revoked(revocations, subject=subject, started=int(clock.now))
+            assert not revoked(revocations, subject=f"bob-{later}", started=int(clock.now) + 1)
 
     def test_a_subjects_entry_never_takes_in_less(self) -> None:
         revocations, _ = self.fresh()

@@ -33,7 +33,7 @@ class Families(Backend):
     def test_a_revocation_takes_in_every_family_before_it(self) -> None:
         """However many logins and revocations share a second."""
         revocations, _ = self.fresh(NOW)
-        for alone in (False, True, True, False, False, True):
+        for alone in (False, False, True, True, False, True):
             start = revocations.start_family(ISSUER, "alice", alone=alone)
             assert not revoked(revocations, subject="alice", started=start)
             revocations.revoke_subject(ISSUER, "alice")
