@@ -52,10 +52,5 @@ def may_revoke(caller: object, found: Found, clients: Clients) -> bool:
             return False  # it proved nothing
     if not isinstance(caller, Client):
         return False
-    if caller is UNNAMED:
-        own = clients.find(owner(found) or "")
-        if own is None or own.confidential:
-            return False  # it proved nothing
-        caller = own
     needs_proof = isinstance(found, RefreshToken) and found.grant.confidential
     return caller.client_id == own and (caller.confidential or not needs_proof)
