@@ -1,4 +1,5 @@
 """The issuer and a protected API as the servers serve them, on one key file and one SQLite list in $HOME.
+$LIVE_PATH is the path of the issuer, none where it is empty, and $LIVE_ALG the algorithm of its keys.
 
 ``/login`` hands out tokens of ``alice``: whoever asks is taken for her, and for any client it names.
 """
@@ -21,15 +22,23 @@ from jwtconnect_mw.issuer import Issuer, IssuerApp
 from jwtconnect_mw.revocation import SQLiteRevocationList
 
 SECRET = "s3cret/with+signs and=more%41~ than 32 characters"
-URL = os.environ["LIVE_URL"] + "/tenant"
+ODD_CLIENT, ODD_SECRET = "odd client/1+%", "a:b/c+d e%41f~'\"\\&=?#<>; more than 32 characters"
+API = "https://api.example"
+PATH = os.environ.get("LIVE_PATH", "/tenant")
+URL = os.environ["LIVE_URL"] + PATH
 FOLDER = Path(os.environ["HOME"])
 
 issuer = Issuer(
     URL,
-    audience="https://api.example",
+    audience=API,
     keys=FOLDER / "keys.json",
     revocations=SQLiteRevocationList(FOLDER / "revocations.sqlite"),
-    clients={"web": {"secret": SECRET, "scopes": ["read", "introspect"]}, "spa": {}},
+    clients={
+        "web": {"secret": SECRET, "scopes": ["read", "introspect"]},
+        ODD_CLIENT: {"secret": ODD_SECRET, "scopes": ["read", "introspect"]},
+        "spa": {},
+    },
+    algorithm=os.environ.get("LIVE_ALG"),
     grace=60,
     metadata={"authorization_endpoint": URL + "/authorize"},
 )
@@ -51,5 +60,9 @@ def _asgi_login(request: Request) -> JSONResponse:
     return JSONResponse(login(request.url.query))
 
 
-wsgi = app.well_known(DispatcherMiddleware(_login, {"/tenant": app}))
-asgi = app.well_known_asgi(Starlette(routes=[Mount("/tenant", app=app.asgi), Route("/login", _asgi_login)]))
+if PATH:
+    wsgi = app.well_known(DispatcherMiddleware(_login, {PATH: app}))
+    asgi: Any = app.well_known_asgi(Starlette(routes=[Mount(PATH, app=app.asgi), Route("/login", _asgi_login)]))
+else:
+    wsgi = DispatcherMiddleware(app, {"/login": _login})
+    asgi = Starlette(routes=[Route("/login", _asgi_login), Mount("/", app=app.asgi)])

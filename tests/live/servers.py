@@ -101,7 +101,9 @@ class Running:
 
 
 @contextmanager
-def started(name: str, folder: Path, module: str = "tests.live.app", port: int = 0) -> Iterator[Running]:
+def started(
+    name: str, folder: Path, module: str = "tests.live.app", port: int = 0, **environ: str
+) -> Iterator[Running]:
     """The server, from start to end, with an issuer of its own. ``module`` has the applications wsgi and asgi."""
     server, log = SERVERS[name], folder / f"{name}.log"
     with FakeIssuer() as issuer, socket.socket() as held, log.open("ab") as output:
@@ -123,6 +125,7 @@ def started(name: str, folder: Path, module: str = "tests.live.app", port: int =
                 "LIVE_URL": f"http://127.0.0.1:{port}",
                 "HOME": str(folder),
                 "XDG_RUNTIME_DIR": str(folder),
+                **environ,
             },
             stdin=subprocess.DEVNULL,
             stdout=output,
