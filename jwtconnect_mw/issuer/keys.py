@@ -6,7 +6,6 @@ import contextlib
 import inspect
 import logging
 import math
-import os
 import threading
 import time
 import weakref
@@ -14,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from .._fork import watch_forks
 from .._jose import SigningKey
 from .._jwk import UnusableKeyError
 from .._private import SIGNING_ALGORITHMS
@@ -82,7 +82,7 @@ class SigningKeys:
         except (UnusableKeyError, KeyFileError) as error:
             raise ConfigurationError("keys", str(error)) from None
         self._view = self._seen(now)
-        _all.add(self)
+        watch_forks(self)
 
     def signer(self) -> SigningKey:
         """The key that signs now. Takes no lock and does no I/O unless something is due."""
@@ -194,15 +194,3 @@ class SigningKeys:
                 callback()
             except Exception as error:
                 _log.error("a watcher of the signing keys failed: %s", type(error).__name__)
-
-
-_all: weakref.WeakSet[SigningKeys] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for keys in list(_all):
-        keys.after_fork()
-
-
-if hasattr(os, "register_at_fork"):  # pragma: no branch  # only Windows has no fork
-    os.register_at_fork(after_in_child=_after_fork)

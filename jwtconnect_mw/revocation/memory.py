@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import heapq
 import math
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
-from weakref import WeakSet
 
+from .._fork import watch_forks
 from .entries import entry_end, family_start, subject_bound
 from .protocol import Family, Step
 from .rotation import Record, decide
@@ -46,7 +45,7 @@ class MemoryRevocationList:
         self._records: Table[Record] = Table()
         # One item for each entry and record, at the end it had at first; it is put back when that was moved.
         self._ends: list[tuple[float, int, Key]] = []
-        _lists.add(self)
+        watch_forks(self)
 
     def is_revoked(
         self,
@@ -192,15 +191,3 @@ class MemoryRevocationList:
             elif entry is not None:
                 held.drop(key)
         return looked_at
-
-
-_lists: WeakSet[MemoryRevocationList] = WeakSet()
-
-
-def _after_fork() -> None:
-    for revocations in list(_lists):
-        revocations.after_fork()
-
-
-if hasattr(os, "register_at_fork"):  # pragma: no branch  # only Windows has no fork
-    os.register_at_fork(after_in_child=_after_fork)

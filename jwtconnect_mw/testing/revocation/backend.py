@@ -27,7 +27,7 @@ class Backend:
 
     def make(self, clock: Callable[[], float]) -> RevocationList:
         """A list that is empty and new, and takes the time from ``clock``."""
-        raise NotImplementedError
+        raise TypeError("make() must be overridden")
 
     def reopen(self, clock: Callable[[], float]) -> RevocationList:
         """A list over what the last one of ``make`` left behind, as another process finds it after a crash."""
