@@ -40,10 +40,12 @@ class Child:
             except BaseException:
                 os.write(write, json.dumps(traceback.format_exc()).encode())
             finally:
-                if "coverage" in sys.modules and (measured := sys.modules["coverage"].Coverage.current()) is not None:
-                    measured.stop()
-                    measured.save()
-                os._exit(0)
+                try:
+                    if "coverage" in sys.modules and (measured := sys.modules["coverage"].Coverage.current()):
+                        measured.stop()
+                        measured.save()
+                finally:  # also where another user may not write there
+                    os._exit(0)
         os.close(write)
         self._read = read
 
