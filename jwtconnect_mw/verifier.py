@@ -108,14 +108,14 @@ class TokenVerifier:
         if entry is None:
             return None
         keys = entry.keys
-        snapshot = self._store.snapshot
+        if not keys.good_from <= now < keys.refresh_at and not keys.tend(now):
+            return None
+        snapshot = self._store.snapshot  # after that look, which may have brought a newer one
         if entry.snapshot is not snapshot:
             if entry.key not in snapshot.find(entry.kid, entry.key.alg):
                 self._tokens.drop(value)
                 return None
             entry.snapshot = snapshot
-        if not keys.good_from <= now < keys.refresh_at and not keys.tend(now):
-            return None
         if not entry.not_before <= now < entry.not_after:
             self._tokens.drop(value)
             return None  # the rules themselves say why
@@ -154,6 +154,10 @@ class TokenVerifier:
             if self._store.snapshot is snapshot and not self._has_come_back(error, header, now):
                 raise
             key = self._verified_by(header, octets, segments, now, waited)  # the keys changed while one was looked for
+        else:
+            current = self._store.snapshot
+            if current is not snapshot and key not in current.find(header.kid, header.alg):
+                key = self._verified_by(header, octets, segments, now, waited)  # it went while it was used
         if not known and len(header_segment) <= _REMEMBERED_HEADER:  # only now that a signature covers it
             self._headers.put(header_segment, header, len(header_segment))
         try:

@@ -67,6 +67,8 @@ def blocks() -> Iterator[Block]:
 
 BLOCKS = tuple(blocks())
 PYTHON = [block for block in BLOCKS if block.language == "python"]
+BASE = next(block for block in PYTHON if block.heading == "An issuer and its API")
+OF_THE_ISSUER = [block for block in PYTHON if block.heading.startswith(("A login", "Mounting"))]
 SHELL = {block.heading: block.code for block in BLOCKS if block.language == "sh"}
 
 
@@ -106,6 +108,8 @@ def names_in(block: Block, issuer: FakeIssuer) -> dict[str, Any]:
     auth = BearerAuth(TrustedIssuer(issuer.url, audience=AUDIENCE))
     module = sys.modules["readme_block"] = ModuleType("readme_block")  # some frameworks look up who calls them
     module.__dict__["auth"] = auth
+    if block in OF_THE_ISSUER:
+        exec(BASE.code.replace(ISSUER, issuer.url), module.__dict__)
     code = compile(block.code.replace(ISSUER, issuer.url), f"README.md, {block.heading}", "exec", dont_inherit=True)
     exec(code, module.__dict__)
     return module.__dict__
@@ -212,11 +216,18 @@ def mounted(names: dict[str, Any], _issuer: FakeIssuer, app: str = "app", path: 
     first, again = (ask("POST", "/oauth/token", data=form) for _ in range(2))
     assert (first.status_code, again.status_code) == (200, 200)
     assert first.json()["refresh_token"] == again.json()["refresh_token"]
-    if names["auth"].health()[own.issuer]["keys"]:  # the API shares the issuer's keys
-        assert b"bob" in ask("GET", path, headers=bearer(first.json()["access_token"])).content
+    headers = bearer(first.json()["access_token"])
+    accepted = ask("GET", path, headers=headers)
+    assert accepted.status_code == 200
+    assert b"bob" in accepted.content
     assert ask("POST", "/oauth/revoke", data={"token": first.json()["refresh_token"]}).status_code == 200
+    assert ask("GET", path, headers=headers).status_code == 401
     assert ask("POST", "/oauth/token", data=form).json()["error"] == "invalid_grant"
     assert [key["kid"] for key in ask("GET", "/oauth/jwks").json()["keys"]] == [own.keys.signer().kid]
+
+
+def base(names: dict[str, Any], _issuer: FakeIssuer) -> None:
+    assert names["auth"].authenticate("Bearer " + names["issuer"].issue("bob").access_token)
 
 
 def login(names: dict[str, Any], issuer: FakeIssuer) -> None:
@@ -288,6 +299,7 @@ CHECKS: dict[str, Callable[[dict[str, Any], FakeIssuer], None]] = {
     "Prefetch and health": health,
     "Audit": audit,
     "Testing your application": own_tests,
+    "An issuer and its API": base,
     "A login in Flask": login,
     "Mounting in Starlette and FastAPI": mounted,
     "Mounting in any ASGI host": mounted,
@@ -453,8 +465,9 @@ def django_apps() -> None:
             names = names_in(block, running)
             if "endpoints" in names:
                 mounted(names, running, "application")
-            if "application" in names:
+            elif "application" in names:
                 Session(names["application"], running).refused_then_accepted()
+            if "application" in names:
                 print(block.heading)
 
 

@@ -67,6 +67,8 @@ class Endpoints:
 
     def __init__(self, issuer: Issuer, places: Places, callers: Callers) -> None:
         self._issuer, self._callers = issuer, callers
+        name = issuer.issuer
+        self._realm = name if name.isascii() and name.isprintable() else "issuer"  # it stands in a header
         handlers = {"token": self._token, "introspection": self._introspect, "revocation": self._revoke}
         documents = {"jwks": self._jwks, "metadata": self._metadata}
         every = {name: Endpoint(name, ("POST",), True, handler) for name, handler in handlers.items()}
@@ -94,9 +96,9 @@ class Endpoints:
         except MalformedMessage as error:
             return answers.error_answer(400, "invalid_request", str(error))
         except GrantError as error:
-            return answers.grant_refused(error, self._issuer.issuer)
+            return answers.grant_refused(error, self._realm)
         except AuthError as error:
-            return answers.bearer_refused(error, self._issuer.issuer)
+            return answers.bearer_refused(error, self._realm)
         except Exception as error:  # a defect, of ours or of a hook
             # Not the text of the exception, nor of its causes: who knows what stands in it.
             where = "".join(traceback.format_tb(error.__traceback__))

@@ -18,7 +18,6 @@
     ├── InvalidTarget          400 invalid_target          invalid_target
     ├── UnauthorizedClient     400 unauthorized_client     unauthorized_client
     ├── UnsupportedGrantType   400 unsupported_grant_type  unsupported_grant_type
-    ├── UnsupportedTokenType   400 unsupported_token_type  unsupported_token_type
     └── ServiceUnavailable     503 temporarily_unavailable unavailable
 
 ``error`` and ``description`` are for the client; ``reason`` is finer, stable, and for logs and audit. All are
@@ -138,12 +137,6 @@ class UnsupportedGrantType(GrantError):
     error = "unsupported_grant_type"
     reason = "unsupported_grant_type"
     description = "The grant type is not supported."
-
-
-class UnsupportedTokenType(GrantError):
-    error = "unsupported_token_type"
-    reason = "unsupported_token_type"
-    description = "Tokens of this type cannot be revoked."
 
 
 class ServiceUnavailable(GrantError):

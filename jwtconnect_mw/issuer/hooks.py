@@ -58,6 +58,8 @@ class Hooks:
             raise failed("the is_active hook", error) from None
         if not active:
             raise InactiveSubject
+        if active is not True:  # such as the coroutine of an async function, which says nothing
+            raise failed("the is_active hook", TypeError())
 
     def claims(self, known: Mapping[str, Any]) -> dict[str, Any]:
         """What is added to an access token. The hook sees a copy, so that it cannot change what the session carries.

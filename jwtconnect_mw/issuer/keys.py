@@ -69,7 +69,7 @@ class SigningKeys:
         number = isinstance(access_lifetime, (int, float)) and not isinstance(access_lifetime, bool)
         if not number or not 0 < access_lifetime < math.inf:
             raise ConfigurationError("access_lifetime", "a positive number of seconds is needed")
-        self._lifetime, self._clock = access_lifetime, clock
+        self.access_lifetime, self._clock = access_lifetime, clock
         self.shared = source is not None
         """Whether other processes that are set up alike have the same keys."""
         self._watchers: list[Callable[[], Callable[[], object] | None]] = []
@@ -102,7 +102,7 @@ class SigningKeys:
     def list(self) -> tuple[KeyInfo, ...]:
         """The published keys, oldest first, without key material."""
         self._current()
-        return self._store.ring.describe(self._clock(), self._lifetime)
+        return self._store.ring.describe(self._clock(), self.access_lifetime)
 
     def rotate(self, *, at_once: bool = False) -> str:
         """Publish a next key, which signs 3,900 s later; its kid. While one waits, that one stays the next.
@@ -179,8 +179,8 @@ class SigningKeys:
     def _seen(self, now: float) -> _View:
         ring = self._store.ring
         signer = ring.signer(now)
-        others = [entry.key for entry in reversed(ring.alive(now, self._lifetime)) if entry.key is not signer]
-        (since, until), (looked, look) = ring.span(now, self._lifetime), self._store.quiet()
+        others = [entry.key for entry in reversed(ring.alive(now, self.access_lifetime)) if entry.key is not signer]
+        (since, until), (looked, look) = ring.span(now, self.access_lifetime), self._store.quiet()
         return _View((signer, *others), ring.secrets, max(since, looked), min(until, look))
 
     def _notify(self) -> None:

@@ -7,6 +7,7 @@ import math
 import secrets
 import time
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -15,7 +16,7 @@ from ..revocation import Family, MemoryRevocationList, RevocationList
 from ..revocation.protocol import FAMILY_LIFETIME
 from . import settings
 from .access import checked_claims
-from .clients import Client, Clients
+from .clients import UNNAMED, Client, Clients
 from .errors import InvalidScope, InvalidTarget, UnauthorizedClient
 from .hooks import ActiveHook, ClaimsHook, EventHook, Hooks, ask_list
 from .inspection import Caller, OwnTokens, described, identity, is_current, may_see
@@ -126,13 +127,19 @@ class Issuer:
         session = secrets.token_hex(16)
         content = self._mint.claims(subject, client.client_id, names, scope, session, carried)
         now = self.clock()
-        started = self._sessions.start(self.issuer, subject, now)
-        content["auth_time"], ends = started, started + self._family_lifetime
-        access, lifetime = self._mint.token(content, now, ends)
-        family = Family(self.issuer, session, subject, client.client_id, started)
-        refresh = self._sessions.first(Grant(family, ends, scope, names, carried, client.confidential), now)
+
+        def begun(started: int) -> tuple[Family, Tokens]:
+            content["auth_time"], ends = started, started + self._family_lifetime
+            access, lifetime = self._mint.token(content, now, ends)
+            family = Family(self.issuer, session, subject, client.client_id, started)
+            refresh = self._sessions.first(Grant(family, ends, scope, names, carried, client.confidential), now)
+            return family, Tokens(access, refresh, lifetime, scope, session)
+
+        if self._sessions.alone:
+            begun(int(now))  # what would be too long is found out before the other sessions end
+        family, tokens = begun(self._sessions.start(self.issuer, subject, now))
         self._hooks.tell("issued", family)
-        return Tokens(access, refresh, lifetime, scope, session)
+        return tokens
 
     def refresh(self, refresh_token: str, *, scope: str | None = None, client_id: str | None = None) -> Tokens:
         """A new access token and the next refresh token of a session (RFC 6749 section 6, RFC 9700 section 4.14.2).
@@ -178,19 +185,26 @@ class Issuer:
         now = self.clock()
         with serving():
             content = self._mint.claims(client.client_id, client.client_id, names, granted, None, {})
+            started = self._sessions.of_client(self.issuer, client.client_id)
+            if started > now:  # the client's tokens of this second are revoked: let this one be told from them
+                content["auth_time"] = started
             access, lifetime = self._mint.token(content, now, math.inf)
         self._hooks.tell("issued", Family(self.issuer, "", client.client_id, client.client_id, int(now)))
         return Tokens(access, None, lifetime, granted, None)
 
-    def introspect(self, token: str, *, caller: Caller) -> dict[str, Any]:
+    def introspect(self, token: str, *, caller: Caller | str) -> dict[str, Any]:
         """What is to be told of a token (RFC 7662 section 2.2): ``{"active": False}`` and nothing else unless it is
         good now and ``caller`` may see it.
 
         ``caller``: a client with a secret sees tokens that were issued to it, and access tokens for one of its
-        audiences; a bearer of an access token of this issuer with scope introspect sees tokens of its own subject.
+        audiences; a bearer of an access token of this issuer with scope introspect sees tokens of its own subject. A
+        str is the client_id of a client that the host has authenticated in its own way.
         A refresh token is active while it is the last one of its session. Raises ServiceUnavailable.
         """
         now = self.clock()
+        if isinstance(caller, str):
+            client = self.clients.find(caller)
+            caller = UNNAMED if client is None else replace(client, confidential=True)
         found = self._own.find(token, now)
         # The list is asked in any case: neither the time nor a failure tells who may see what.
         token_id, session, subject, started = _NOBODY if found is None else identity(found)
@@ -233,7 +247,7 @@ class Issuer:
         if token is not None:
             found = self._own.find(token, now)
             if found is not None and (caller is None or may_revoke(caller, found, self.clients)):
-                self._revoking.token(found)
+                self._revoking.token(found, now)
 
     def key_set(self) -> dict[str, Any]:
         """The JWK set to publish (RFC 7517 section 5). Public keys only."""

@@ -40,13 +40,19 @@ class Sessions:
         alone: bool,
     ) -> None:
         self._revocations, self._tokens, self._clients, self._hooks = revocations, tokens, clients, hooks
-        self._lifetimes, self._alone = lifetimes, alone
+        self._lifetimes, self.alone = lifetimes, alone
 
     def start(self, issuer: str, subject: str, now: float) -> int:
         """The ``auth_time`` of a new session. Raises InactiveSubject and ServiceUnavailable."""
-        last = now + SKEW + self._lifetimes.family
+        return self._start(issuer, subject, alone=self.alone, expires_at=now + SKEW + self._lifetimes.family)
+
+    def of_client(self, issuer: str, client_id: str) -> int:
+        """The ``auth_time`` for a client itself, which has no session. Raises as ``start`` does."""
+        return self._start(issuer, client_id, alone=False, expires_at=None)
+
+    def _start(self, issuer: str, subject: str, *, alone: bool, expires_at: float | None) -> int:
         try:
-            return self._revocations.start_family(issuer, subject, alone=self._alone, expires_at=last)
+            return self._revocations.start_family(issuer, subject, alone=alone, expires_at=expires_at)
         except SubjectRevokedError:
             raise InactiveSubject from None
         except Exception as error:
@@ -86,6 +92,8 @@ class Sessions:
         token in its hands is a stolen one. Raises InvalidGrant and ServiceUnavailable.
         """
         grant, issued = token.grant, int(now)
+        # Until then something of the session can be valid: the refresh tokens, and what access tokens there are.
+        last = max(token.expires_at, self._end(grant, issued), issued + self._lifetimes.access)
         step: Step = ask_list(
             self._revocations.advance,
             grant.family,
@@ -93,7 +101,7 @@ class Sessions:
             client_id=presenting,
             issued_at=issued,
             expires_at=self._end(grant, issued),
-            keep_until=grant.ends + KEEP_AFTER,
+            keep_until=last + KEEP_AFTER,
             now=now,
             grace=self._lifetimes.grace,
         )

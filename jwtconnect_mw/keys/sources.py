@@ -38,11 +38,13 @@ class Loaded:
 
 class Source(Protocol):
     """``static`` sources never change; what is not ``remote`` is read at once when an application is built.
-    ``cooldown``: seconds between two attempts to read one.
+    ``cooldown``: seconds between two attempts to read one. ``at_hand``: reading does no I/O to speak of, so that a
+    request may do it by itself.
     """
 
     static: ClassVar[bool]
     remote: ClassVar[bool]
+    at_hand: ClassVar[bool]
     cooldown: ClassVar[float]
 
     def load(self, fetch: Fetch, timeout: float, now: float, /) -> Loaded: ...
@@ -74,6 +76,7 @@ class Unwatched:
 
     static: ClassVar[bool] = False
     remote: ClassVar[bool] = False
+    at_hand: ClassVar[bool] = False
     cooldown: ClassVar[float] = COOLDOWN
 
     def watch(self, changed: Callable[[], None], /) -> None:
@@ -97,6 +100,7 @@ class PublishedSource:
 
     static: ClassVar[bool] = False
     remote: ClassVar[bool] = False
+    at_hand: ClassVar[bool] = True
     cooldown: ClassVar[float] = _PUBLISHED_COOLDOWN
 
     def __init__(self, publisher: KeyPublisher, make: MakeKeySet) -> None:

@@ -44,7 +44,7 @@ class IssuerKeys:
         self.last_attempt: float | None = None
         self.on_change: Callable[[IssuerKeys], None] = lambda _: None
         self._source, self._fetch, self._clock, self._jitter = source, fetch, clock, jitter
-        self.is_static, self._cooldown = source.static, source.cooldown
+        self.is_static, self._cooldown, self._at_hand = source.static, source.cooldown, source.at_hand
         self.deadline = fetch.deadline if isinstance(fetch, HttpFetch) else DEADLINE
         self._failing = False
         self._begun = self._accepted = 0
@@ -66,13 +66,18 @@ class IssuerKeys:
 
     def tend(self, now: float) -> bool:
         """Whether the current keys may be used. Where a refresh is due, also after a clock that was set back, it is
-        started off the request.
+        started off the request; keys at hand are read at once, so that a request after a long silence does not meet
+        what was dropped meanwhile.
         """
         if not self.good_from <= now < self.refresh_at:
             with self._lock:
                 if now < self.good_from:  # the clock was set back: the age is not known, so it counts as stale from now
                     self.usable_until = min(self.usable_until, now + STALE)
-                self._begin(now)
+                at_hand = self._at_hand and self._may_begin(now)
+                if not self._at_hand:
+                    self._begin(now)
+            if at_hand:
+                self._load(now)
         return self.current is not None and now < self.usable_until
 
     def seek(self, kid: str | None, now: float) -> Flight:

@@ -31,9 +31,9 @@ class RevocationLookup(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Family:
-    """A session and all refresh tokens of it, as each of them tells it.
+    """A session and all refresh tokens of it, as each of them tells it. ``repr`` shows none of it.
 
     ``session``: their ``sid``. ``client_id``: whom they were issued to. ``started``: their ``auth_time``, seconds.
     """

@@ -60,7 +60,7 @@ class SQLiteRevocationList:
         self._clock = clock
         self._connections = Connections(f"{file.as_uri()}?mode=rw", timeout)
         with self._connections.using():
-            self._birth = prepare(file, timeout, math.floor(clock()))
+            prepare(file, timeout, math.floor(clock()))
 
     def is_revoked(
         self,
@@ -93,14 +93,14 @@ class SQLiteRevocationList:
         A whole second takes in the tokens of that second, because the claims it is compared with are rounded down.
         """
         with self._writing(now := self._clock()) as connection:
-            bound = subject_bound(before, _bound(connection, issuer, subject, now), self._birth, now)
+            bound = subject_bound(before, _bound(connection, issuer, subject, now), _birth(connection), now)
             _put(connection, _SUBJECT, issuer, subject, entry_end(expires_at, now), bound)
 
     def start_family(self, issuer: str, subject: str, *, alone: bool = False, expires_at: float | None = None) -> int:
         """See RevocationList."""
         now = self._clock()
         with self._writing(now) if alone else self._connections.reading() as connection:
-            start = family_start(_bound(connection, issuer, subject, now), self._birth, now, alone=alone)
+            start = family_start(_bound(connection, issuer, subject, now), _birth(connection), now, alone=alone)
             if alone:
                 _put(connection, _SUBJECT, issuer, subject, entry_end(expires_at, now), start)
             return start
@@ -125,7 +125,7 @@ class SQLiteRevocationList:
                 family,
                 presented,
                 revoked=_is_revoked(connection, issuer, None, session, family.subject, family.started, now),
-                birth=self._birth,
+                birth=_birth(connection),
                 client_id=client_id,
                 issued_at=issued_at,
                 expires_at=expires_at,
@@ -141,9 +141,9 @@ class SQLiteRevocationList:
 
     def current(self, family: Family) -> int | None:
         """See RevocationList."""
-        if family.started < self._birth:
-            return None
         with self._connections.reading() as connection:
+            if family.started < _birth(connection):
+                return None
             record = _record(connection, family)
         return 0 if record is None else record.sequence
 
@@ -181,6 +181,11 @@ def _is_revoked(
 def _bound(connection: sqlite3.Connection, issuer: str, subject: str, now: float) -> float | None:
     row = connection.execute(_ENTRY, (subject, issuer, _SUBJECT)).fetchone()
     return None if row is None or row[0] <= now else float(row[1])
+
+
+def _birth(connection: sqlite3.Connection) -> int:
+    """Read each time: under a connection that is made anew, the file may be another than it was."""
+    return int(connection.execute("SELECT birth FROM about").fetchone()[0])
 
 
 def _record(connection: sqlite3.Connection, family: Family) -> Record | None:
