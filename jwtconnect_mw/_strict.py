@@ -18,6 +18,7 @@ MAX_DEPTH = 64
 MAX_DIGITS = 4_300
 # What an unverified text may cost to parse is bounded by its marks, not only by its length (an x5c chain is cheap).
 MAX_ESCAPES = 256
+_MOST_FLOAT = 25  # characters: more than any time needs; some longer ones cost a microsecond each
 _MOST_READ_DIGITS, _MOST_READ, _LEAST_READ = (
     20,
     10**20,
@@ -40,6 +41,10 @@ _BRACKET = re.compile(r"[\[\]{}]")
 
 class _Malformed(ValueError):
     """Not what it should be. Carries nothing of the input."""
+
+
+class TooDear(ValueError):
+    """It may be what it should be, but to find that out would cost more than strangers may make it cost."""
 
 
 def is_b64url(text: bytes) -> bool:
@@ -70,6 +75,12 @@ def _finite(text: str) -> float:
     if number - number != 0.0:  # infinity
         raise _Malformed
     return number
+
+
+def _short_finite(text: str) -> float:
+    if len(text) > _MOST_FLOAT:
+        raise TooDear
+    return _finite(text)
 
 
 def _short_integer(text: str) -> int:
@@ -105,7 +116,7 @@ class JsonReader(Generic[D]):
         self._decode = _decoder(unique, int).raw_decode
         # The interpreter's own limit on digits can be moved: ours is checked where a text is long enough to break it.
         self._decode_long = _decoder(unique, _short_integer).raw_decode
-        self._decode_unverified = _decoder(unique, _estimated_integer).raw_decode
+        self._decode_unverified = _decoder(unique, _estimated_integer, _short_finite).raw_decode
 
     def read(self, octets: bytes) -> D:
         """Parse a text that a signature covers, or that came from where we asked."""
@@ -123,13 +134,15 @@ class JsonReader(Generic[D]):
         return self._parsed(text, self._decode, self._kind)
 
     def read_unverified(self, octets: bytes, most_marks: int, most_brackets: int) -> D:
-        """Parse a text that anyone may have sent: refused as well when it would be dear to parse, and integers of more
-        than 20 digits are only estimated. ``most_marks``: brackets, commas and colons, wherever they stand.
+        """Parse a text that anyone may have sent. Integers of more than 20 digits are only estimated.
+
+        ``most_marks``: commas and colons, ``most_brackets``: opening brackets, wherever they stand. Raises TooDear for
+        more of them, or for what else would cost much.
         """
         marks = octets.translate(None, _NOT_MARKS)
         escapes, brackets = marks.count(b"\\"), marks.count(b"{") + marks.count(b"[")
-        if len(marks) - escapes > most_marks or brackets > most_brackets or escapes > MAX_ESCAPES:
-            raise _Malformed
+        if len(marks) - escapes - brackets > most_marks or brackets > most_brackets or escapes > MAX_ESCAPES:
+            raise TooDear
         text = octets.decode("utf-8").strip(" \t\n\r")
         if brackets > MAX_DEPTH:
             _refuse_depth(text)
@@ -164,9 +177,13 @@ def _has_one_name_each(octets: bytes, names: int) -> bool:
     )
 
 
-def _decoder(hook: Callable[[list[tuple[str, Any]]], Any], integer: Callable[[str], int]) -> json.JSONDecoder:
+def _decoder(
+    hook: Callable[[list[tuple[str, Any]]], Any],
+    integer: Callable[[str], int],
+    real: Callable[[str], float] = _finite,
+) -> json.JSONDecoder:
     return json.JSONDecoder(
-        parse_constant=_refuse_constant, parse_float=_finite, parse_int=integer, object_pairs_hook=hook
+        parse_constant=_refuse_constant, parse_float=real, parse_int=integer, object_pairs_hook=hook
     )
 
 

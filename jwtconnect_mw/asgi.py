@@ -53,9 +53,13 @@ class BearerMiddleware:
         method = scope.get("method")
         path = mounted_path(scope) if auth.has_public and _is_plain(scope) else None
         headers = scope["headers"]
+        if not isinstance(headers, (list, tuple)):  # any iterable may come, and the application reads it after us
+            headers = list(headers)
+            scope = {**scope, "headers": headers}
         authorization = None
         try:
-            authorization = single_authorization(headers)
+            if path is None or not auth.is_public(path):
+                authorization = single_authorization(headers)
             preflight = method == "OPTIONS" and is_preflight(headers)
             token = auth.decide(authorization, method, path, preflight, False, False)  # by position: it is quicker
         except AuthError as error:

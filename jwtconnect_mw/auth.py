@@ -65,6 +65,8 @@ class BearerAuth:
         _check_issuers(issuers)
         if optional not in ("no", "missing", "invalid"):
             raise ConfigurationError("optional", 'one of "no", "missing", "invalid"')
+        if not isinstance(remote_user, bool) and not callable(remote_user):
+            raise ConfigurationError("remote_user", "True, False or a function is needed")
         if remote_user is True and len(issuers) > 1:
             raise ConfigurationError("remote_user", "with several issuers a function is needed: subjects may collide")
         if isinstance(cache_size, bool) or not isinstance(cache_size, int) or cache_size < 0:
@@ -73,13 +75,18 @@ class BearerAuth:
             raise ConfigurationError("preflight", "True or False is needed")
         if revocations is not None and (isinstance(revocations, type) or not hasattr(revocations, "is_revoked")):
             raise ConfigurationError("revocations", "a revocation list, not a class, is needed")
+        for field, hook in (("on_refused", on_refused), ("fetch", fetch)):
+            if hook is not None and not callable(hook):
+                raise ConfigurationError(field, "a function is needed")
+        if not callable(clock):
+            raise ConfigurationError("clock", "a function is needed")
         for field, value in (("realm", realm), ("resource_metadata", resource_metadata)):
             if value is not None and not (isinstance(value, str) and value.isascii() and value.isprintable()):
                 raise ConfigurationError(field, "printable ASCII is needed: it stands in a header")
         required = checked_scopes("required_scopes", required_scopes)
         self._required = frozenset(required)
         self._insufficient = InsufficientScope, " ".join(dict.fromkeys(required))
-        self._rules = Rules(public)
+        self.is_public = Rules(public).is_public
         self.has_public = bool(public)
         self._optional, self._preflight = optional, preflight
         self._realm, self._resource_metadata = realm, resource_metadata
@@ -147,11 +154,11 @@ class BearerAuth:
     ) -> AccessToken | None:
         """As ``resume``, without blocking the loop; also for a look-up that ``decide`` wants."""
         if isinstance(want, KeysWanted):
-            landed = asyncio.wrap_future(want.flight)
             try:
+                landed = asyncio.wrap_future(want.flight)
                 await asyncio.wait([landed], timeout=MAX_WAIT)
-            finally:
                 landed.cancel()  # of this waiter's view only: the flight itself cannot be cancelled
+            finally:
                 want.keys.leave()
             try:
                 return self.decide(authorization, method, path, False, waited=True, may_block=False)
@@ -197,7 +204,7 @@ class BearerAuth:
         waited: bool = False,
         may_block: bool = True,
     ) -> AccessToken | None:
-        if self.has_public and self._rules.is_public(path):
+        if self.has_public and self.is_public(path):
             return None
         if not authorization:
             preflight = method == "OPTIONS" if preflight is None else preflight
@@ -211,7 +218,13 @@ class BearerAuth:
             text = bearer_token(authorization)
             if text is None:
                 return self._judged(None, method, path, preflight)
-            found = self._verifier.verify(text, now, waited=waited)
+            if len(authorization) != len(text) + 7 or not authorization.startswith("Bearer "):
+                # One token has one place among those that are remembered, however it comes.
+                authorization = f"Bearer {text}"
+                found = self._verifier.cached(authorization, now)
+                is_new = found is None
+            if found is None:
+                found = self._verifier.verify(text, now, waited=waited)
         gate = self._gate
         if gate is not None:
             if gate.blocking and not may_block:

@@ -97,8 +97,12 @@ class HttpFetch:
         deadline: float = DEADLINE,
         max_body: int = MAX_BODY,
     ) -> None:
-        if not 0 < deadline <= 60:
+        if isinstance(deadline, bool) or not isinstance(deadline, (int, float)) or not 0 < deadline <= 60:
             raise ConfigurationError("deadline", "more than 0 and at most 60 seconds")
+        if isinstance(max_body, bool) or not isinstance(max_body, int) or max_body < 1:
+            raise ConfigurationError("max_body", "a number of bytes is needed")
+        if ca_file is not None and not isinstance(ca_file, (str, os.PathLike)):
+            raise ConfigurationError("ca_file", "a path is needed")
         self.deadline = deadline
         self._ca_file = ca_file
         self._context: ssl.SSLContext | None = None

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
-from ._fork import watch_forks
+from ._threads import Busy, Threads
 from .errors import RevocationUnavailable, Revoked
 from .revocation import RevocationLookup
 from .token import AccessToken
 from .verifier import Verified
 
-_THREADS = 4
+_THREADS, _WAITING = 4, 256
 _PATIENCE = 2.0
 
 _log = logging.getLogger("jwtconnect_mw")
@@ -31,14 +31,10 @@ class RevocationGate:
 
     def __init__(self, revocations: RevocationLookup) -> None:
         self._revocations = revocations
-        self.blocking = bool(getattr(revocations, "blocking", False))
+        # Who does not say so may do I/O: a loop that stands still is worse than a hop too many.
+        self.blocking = bool(getattr(revocations, "blocking", True))
         self._reported_irrevocable = False
-        self.after_fork()
-        watch_forks(self)
-
-    def after_fork(self) -> None:
-        """The threads of the parent are not here; those that are needed start at the first look-up."""
-        self._threads: ThreadPoolExecutor | None = None
+        self._threads = Threads("revocation", _THREADS, _WAITING)
 
     def pass_or_refuse(self, token: AccessToken, now: float) -> None:
         """Raises Revoked, or RevocationUnavailable where the list cannot tell."""
@@ -59,10 +55,8 @@ class RevocationGate:
 
     async def apass_or_refuse(self, token: AccessToken, now: float) -> None:
         """As ``pass_or_refuse``, without blocking the loop. A list that takes more than 2 s cannot tell."""
-        if self._threads is None:
-            self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="jwtconnect_mw-revocation")
-        asked = asyncio.get_running_loop().run_in_executor(self._threads, self.pass_or_refuse, token, now)
         try:
-            await asyncio.wait_for(asked, _PATIENCE)
-        except asyncio.TimeoutError:
+            asyncio.get_running_loop()
+            await asyncio.wait_for(self._threads.run(partial(self.pass_or_refuse, token, now)), _PATIENCE)
+        except (Busy, asyncio.TimeoutError, RuntimeError):  # RuntimeError: under another library's loop
             raise RevocationUnavailable(1) from None

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, NoReturn
 
 from ._jose import KeySet, jwk_from_native, jwk_from_pem, load_jwks, secret_jwks
 from ._jwk import ALGORITHMS, DEFAULT_ALGORITHMS, UnusableKeyError, token_algorithms
+from ._secret import is_key_material
 from .errors import ConfigurationError
 from .fetch import check_url
 from .keys.discovery import DiscoverySource
@@ -174,7 +175,7 @@ def _given(keys: object, shared: list[str]) -> Mapping[str, Any]:
     if isinstance(keys, (bytes, bytearray)):
         if not shared:
             raise ConfigurationError("algorithms", "a secret needs one of HS256, HS384, HS512, named explicitly")
-        if b"-----BEGIN" in keys or bytes(keys).startswith((b"ssh-", b"ecdsa-", b"\x30\x82", b"\x30\x59", b"\x30\x2a")):
+        if is_key_material(bytes(keys)):
             raise ConfigurationError("keys", "bytes are a secret, and this looks like a key or certificate")
         least = max(ALGORITHMS[name].least for name in shared)
         if len(keys) < least:

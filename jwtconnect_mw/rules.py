@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from .errors import ConfigurationError
 
@@ -17,8 +17,9 @@ class Rules:
     """Public path prefixes, matched by whole segments: "/docs" covers "/docs" and "/docs/a", not "/docs2"."""
 
     def __init__(self, public: Collection[str]) -> None:
-        if isinstance(public, (str, bytes)):
-            raise ConfigurationError("public", "a collection of path prefixes is needed, not one string")
+        if isinstance(public, (str, bytes)) or not isinstance(public, Iterable):
+            raise ConfigurationError("public", "a collection of path prefixes is needed")
+        public = tuple(public)
         for prefix in public:
             if not isinstance(prefix, str) or not _NORMAL.fullmatch(prefix):
                 raise ConfigurationError("public", "each prefix is a path in normal form, such as '/health'")
@@ -33,8 +34,8 @@ class Rules:
 
 def checked_scopes(field: str, scopes: Collection[str]) -> tuple[str, ...]:
     """The scopes of a setting, each a scope-token (RFC 6749 section 3.3). Raises ConfigurationError."""
-    if isinstance(scopes, (str, bytes)):
-        raise ConfigurationError(field, "a collection of scopes is needed, not one string")
+    if isinstance(scopes, (str, bytes)) or not isinstance(scopes, Iterable):
+        raise ConfigurationError(field, "a collection of scopes is needed")
     checked = tuple(scopes)
     if not all(isinstance(scope, str) and _SCOPE.fullmatch(scope) for scope in checked):
         raise ConfigurationError(field, "each scope is one or more characters of %x21 / %x23-5B / %x5D-7E")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
+from .errors import MalformedToken
+
 
 class Claims(dict[str, Any]):
     """A dict that refuses to be changed. Lists inside are tuples, objects inside are Claims; json.dumps takes it."""
@@ -33,12 +35,22 @@ def _freeze(value: Any) -> Any:
     if kind is list:
         return tuple([_freeze(member) if type(member) in _CONTAINERS else member for member in value])
     if kind is Claims:
-        freeze_lists(value)
+        _freeze_members(value)
     return value
 
 
 def freeze_lists(claims: Claims) -> None:
-    """Make tuples of the lists, at every level: the last change before claims are handed on."""
+    """Make tuples of the lists, at every level: the last change before claims are handed on.
+
+    Raises MalformedToken where the stack is nearly full: the nesting of a token must not depend on who calls.
+    """
+    try:
+        _freeze_members(claims)
+    except RecursionError:
+        raise MalformedToken from None
+
+
+def _freeze_members(claims: Claims) -> None:
     for name, value in claims.items():
         if type(value) in _CONTAINERS:
             dict.__setitem__(claims, name, _freeze(value))

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from ._http import MAX_TOKEN
 from ._jose import VerificationKey
-from ._strict import JsonReader, b64url_decode, is_b64url, json_object
+from ._strict import JsonReader, TooDear, b64url_decode, is_b64url, json_object
 from .cache import BoundedCache
 from .claims import check_claims, scopes_of
 from .errors import (
@@ -15,7 +15,6 @@ from .errors import (
     AuthError,
     BadSignature,
     InvalidToken,
-    KeysUnavailable,
     MalformedToken,
     TokenTooLarge,
     UnacceptableHeader,
@@ -24,7 +23,7 @@ from .errors import (
     UnusableKey,
     WrongTokenType,
 )
-from .keys.state import MAX_WAIT, Flight, IssuerKeys
+from .keys.state import Flight, IssuerKeys
 from .keys.store import KeyStore, Snapshot
 from .policy import TrustedIssuer
 from .token import AccessToken, Claims, freeze_lists
@@ -33,15 +32,15 @@ _MOST_TRIED = 3
 _MOST_UNVERIFIED_PAYLOAD = 4096 * 4 // 3 + 1
 # Decoding is what costs most of a hostile token; half of the longest token is room for a chain of three certificates.
 _MOST_HEADER = MAX_TOKEN // 2
-_HEADER_MARKS, _HEADER_BRACKETS = 128, 64
-_PAYLOAD_MARKS, _PAYLOAD_BRACKETS = 512, 128
+_HEADER_MARKS, _HEADER_BRACKETS = 64, 64
+_PAYLOAD_MARKS, _PAYLOAD_BRACKETS = 192, 96
 _MOST_SIGNATURE = 16_384 // 8 * 4 // 3 + 1  # of the largest RSA key that is loaded
 _MOST_CACHED_VALUE = 4096 + len("Bearer ")
 _HEADERS = 1024
 _REMEMBERED_HEADER = 512
 # What an entry takes beside its text and payload, as measured: fixed, for each member (each but one has a comma), for
-# each object, and for each scope where there are so many that their set is not shared.
-_ENTRY_BYTES, _MEMBER_BYTES, _OBJECT_BYTES, _SCOPE_BYTES, _FEW_SCOPES = 1024, 128, 232, 128, 32
+# each object or list beyond the claims themselves, and for each scope beyond a few.
+_ENTRY_BYTES, _MEMBER_BYTES, _CONTAINER_BYTES, _SCOPE_BYTES, _FEW_SCOPES = 1024, 128, 232, 128, 8
 _CACHE_BYTES = 15_000_000
 
 _ACCESS_TYPES = frozenset({"at+jwt", "application/at+jwt"})
@@ -154,10 +153,6 @@ class TokenVerifier:
             if self._store.snapshot is snapshot and not self._has_come_back(error, header, now):
                 raise
             key = self._verified_by(header, octets, segments, now, waited)  # the keys changed while one was looked for
-        else:
-            current = self._store.snapshot
-            if current is not snapshot and key not in current.find(header.kid, header.alg):
-                key = self._verified_by(header, octets, segments, now, waited)  # it went while it was used
         if not known and len(header_segment) <= _REMEMBERED_HEADER:  # only now that a signature covers it
             self._headers.put(header_segment, header, len(header_segment))
         try:
@@ -175,7 +170,11 @@ class TokenVerifier:
         if b"[" in payload:
             freeze_lists(claims)
         token = AccessToken(claims, policy.issuer, scopes_of(claims, policy))
-        weight = len(payload) + _MEMBER_BYTES * payload.count(b",") + _OBJECT_BYTES * (payload.count(b"{") - 1)
+        weight = (
+            len(payload) if payload.isascii() and b"\\" not in payload else 4 * len(payload)
+        )  # as Python keeps text
+        containers = payload.count(b"{") + payload.count(b"[") - 1
+        weight += _MEMBER_BYTES * payload.count(b",") + _CONTAINER_BYTES * containers
         return Verified(token, key, header.kid, self._store.issuers[key.issuer], snapshot, span, weight)
 
     def _twin(self, key: VerificationKey, header: Header, claims: Claims, now: float) -> VerificationKey:
@@ -208,16 +207,21 @@ class TokenVerifier:
         except ValueError:
             raise MalformedToken from None
         signing_input = octets[: -len(signature_segment) - 1]
-        usable = False
+        tried: list[VerificationKey] = []
         for key in keys:
             state = self._store.issuers[key.issuer]
-            if state.good_from <= now < state.refresh_at or state.tend(now):
-                usable = True
-                if key.verifies(signing_input, signature):
-                    return key
-        if usable and header.kid is not None and (len(self._policies) == 1 or not self._store.may_seek(now)):
+            if not state.good_from <= now < state.refresh_at and (
+                not state.tend(now) or key not in self._store.snapshot.find(header.kid, header.alg)
+            ):
+                continue  # too old, or gone when it was looked at again
+            if tried and (len(tried) == _MOST_TRIED or any(key.is_twin_of(other) for other in tried)):
+                continue
+            if key.verifies(signing_input, signature):
+                return key
+            tried.append(key)
+        if tried and header.kid is not None and (len(self._policies) == 1 or not self._store.may_seek(now)):
             raise BadSignature  # else the key may be one of another issuer, which is yet to be fetched
-        raise self._refusal_without_key(header, payload_segment, now, waited, tried=usable)
+        raise self._refusal_without_key(header, payload_segment, now, waited, tried=bool(tried))
 
     def _has_come_back(self, error: InvalidToken, header: Header, now: float) -> bool:
         """Whether a key that was too old when it was looked for was found to be current before it was refused."""
@@ -227,15 +231,34 @@ class TokenVerifier:
         return any(self._store.issuers[key.issuer].tend(now) for key in keys)
 
     def _narrowed(self, keys: tuple[VerificationKey, ...], payload_segment: bytes) -> tuple[VerificationKey, ...]:
-        """More keys fit than may be tried: the unverified issuer picks whose to try. It proves nothing by that."""
-        issuer = self._unverified(payload_segment).get("iss")
+        """Many keys fit. If more than may be tried differ, the unverified issuer picks whose are tried, unless it would
+        be dear to read. It proves nothing by that.
+        """
+        distinct: list[VerificationKey] = []
+        for key in keys:
+            if not any(key.is_twin_of(other) for other in distinct):
+                distinct.append(key)
+                if len(distinct) > _MOST_TRIED:
+                    break
+        else:
+            return keys
+        claims = self._unverified(payload_segment)
+        if claims is None:
+            return keys
+        issuer = claims.get("iss")
         if type(issuer) is not str or issuer not in self._policies:
             raise UntrustedIssuer
-        return tuple([key for key in keys if key.issuer == issuer][:_MOST_TRIED])
+        return tuple(key for key in keys if key.issuer == issuer)
 
-    def _unverified(self, payload_segment: bytes) -> dict[str, Any]:
+    def _unverified(self, payload_segment: bytes) -> dict[str, Any] | None:
+        """The claims of an unverified payload, None where it is too long or too dear to read. Raises MalformedToken."""
+        if len(payload_segment) > _MOST_UNVERIFIED_PAYLOAD:
+            return None
         try:
-            return json_object.read_unverified(b64url_decode(payload_segment), _PAYLOAD_MARKS, _PAYLOAD_BRACKETS)
+            payload = b64url_decode(payload_segment)
+            return json_object.read_unverified(payload, _PAYLOAD_MARKS, _PAYLOAD_BRACKETS)
+        except TooDear:
+            return None
         except ValueError:
             raise MalformedToken from None
 
@@ -265,13 +288,9 @@ class TokenVerifier:
 
     def _issuer_to_ask(self, header: Header, payload_segment: bytes, now: float, tried: bool) -> IssuerKeys:
         """The keys of the issuer that an unverified token names, if but for its key the token might be accepted."""
-        if len(payload_segment) > _MOST_UNVERIFIED_PAYLOAD:
-            if self._store.begin_missing(
-                now
-            ):  # because requests come before keys are there, not for what this one says
-                raise KeysUnavailable(round(MAX_WAIT))
-            raise UnknownKey
         claims = self._unverified(payload_segment)
+        if claims is None:  # what it says stays unknown: fetch what is due at any issuer, for what the clock says
+            raise self._store.tend(now)
         issuer = claims.get("iss")
         policy = self._policies.get(issuer) if type(issuer) is str else None
         if policy is None:

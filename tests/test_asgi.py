@@ -454,3 +454,16 @@ def test_two_in_a_row_the_inner_one_decides_what_the_application_gets() -> None:
     lenient, strict = auth(optional="missing"), auth(required_scopes=["admin"])
     both = BearerMiddleware(BearerMiddleware(never, strict), lenient)
     assert [call_asgi(both, headers).status for headers in (NO_TOKEN, GOOD)] == [401, 403]
+
+
+def test_what_is_sent_to_a_public_path_is_not_looked_at() -> None:
+    twice = [*bearer("x"), *bearer("y")]
+    seen = reached(auth(public=["/public"]), scope_of(headers=twice, path="/public"))
+    assert seen[TOKEN] is None
+
+
+def test_headers_that_can_be_read_only_once_reach_the_application() -> None:
+    scope = scope_of()
+    wanted = list(scope["headers"])
+    scope["headers"] = iter(wanted)
+    assert reached(auth(), scope)["headers"] == wanted

@@ -172,11 +172,10 @@ def test_the_same_token_is_the_same_value_and_scopes_bind_at_a_hit() -> None:
 
 def test_refused_tokens_are_not_remembered() -> None:
     bearer_auth = auth()
+    forged = f"Bearer {token(by=key('ES256', 'evil'), header={'kid': key().kid})}"
+    assert {reason_of(bearer_auth, forged) for _ in range(100)} == {"bad_signature"}
+    assert len(bearer_auth._verifier._headers) == 0
     for number in range(100):
-        assert (
-            reason_of(bearer_auth, f"Bearer {token(by=key('ES256', 'evil'), header={'kid': key().kid})}")
-            == "bad_signature"
-        )
         assert reason_of(bearer_auth, f"Bearer {token({'exp': NOW - 60 - number, 'iat': ...})}") == "expired"
     assert len(bearer_auth._verifier._tokens) == 0
     assert len(bearer_auth._verifier._headers) <= 1

@@ -63,6 +63,41 @@ def test_a_list_in_memory_is_asked_in_place() -> None:
     assert revocations.threads == [threading.main_thread()]
 
 
+def test_a_list_that_does_not_say_is_asked_off_the_loop() -> None:
+    class Silent:
+        def is_revoked(self, *_: object) -> bool:
+            return threading.current_thread() is threading.main_thread()
+
+    assert reason(auth(revocations=Silent())) == "accepted"
+
+
+def test_those_who_go_away_do_not_make_the_queue_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate_module, "_WAITING", 3)
+    hanging = threading.Event()
+    revocations = Asked(hanging)
+    bearer_auth = auth(revocations=revocations)
+
+    async def many() -> list[object]:
+        tasks = [asyncio.create_task(bearer_auth.aauthenticate(GOOD)) for _ in range(gate_module._THREADS + 3)]
+        await asyncio.sleep(0)
+        for task in tasks:
+            task.cancel()
+        return await asyncio.gather(*(bearer_auth.aauthenticate(GOOD) for _ in range(50)), return_exceptions=True)
+
+    try:
+        found = asyncio.run(asyncio.wait_for(many(), 30))
+        assert {getattr(error, "reason", error) for error in found} == {"revocation_unavailable"}
+    finally:
+        hanging.set()
+
+
+def test_under_another_librarys_loop_it_is_a_503() -> None:
+    waiting = auth(revocations=Asked()).aauthenticate(GOOD)
+    with pytest.raises(AuthError) as caught:
+        waiting.send(None)
+    assert caught.value.reason == "revocation_unavailable"
+
+
 def test_without_a_loop_it_is_asked_in_place() -> None:
     revocations = Asked()
     assert auth(revocations=revocations).authenticate(GOOD)

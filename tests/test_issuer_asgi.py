@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from jwtconnect_mw.issuer.threads import Busy, Threads
+from jwtconnect_mw._threads import Busy, Threads
 
 from .endpoints import (
     FORM,
@@ -211,6 +211,10 @@ def test_a_cancelled_request_leaves_its_place() -> None:
                 with pytest.raises(asyncio.CancelledError):
                     await task
             gate.open.set()
+            pool = made.app.asgi._threads._pool
+            assert pool is not None
+            # What was dropped counts until its turn has come.
+            await asyncio.wrap_future(pool.executor.submit(int))
             # One began and runs to its end; two never began, so its token is as it was.
             reply = await asgi_request(made.app.asgi, "/token", refresh(second))
             assert reply.status == 200
@@ -258,7 +262,7 @@ def test_hooks_see_the_context_of_the_request() -> None:
 
 
 def test_a_pool_that_was_closed_meanwhile() -> None:
-    threads = Threads(1, 1)
+    threads = Threads("test", 1, 1)
     assert run(threads.run(lambda: 5)) == 5
     assert threads._pool is not None
     threads._pool.executor.shutdown()

@@ -13,7 +13,7 @@ from typing import Any
 import jwt
 import pytest
 
-from jwtconnect_mw import AuthError, ConfigurationError
+from jwtconnect_mw import AuthError, BearerAuth, ConfigurationError, TrustedIssuer
 from jwtconnect_mw.errors import Revoked
 from jwtconnect_mw.issuer import errors
 from jwtconnect_mw.issuer.access import REGISTERED
@@ -33,7 +33,7 @@ from jwtconnect_mw.issuer.errors import (
 )
 from jwtconnect_mw.issuer.keys import SigningKeys
 from jwtconnect_mw.issuer.service import Issuer
-from jwtconnect_mw.revocation import MemoryRevocationList, Step
+from jwtconnect_mw.revocation import Family, MemoryRevocationList, Step
 from jwtconnect_mw.testing import ManualClock
 
 from .issuer_kit import API_SECRET, CLIENTS, SECRET, House, house, part, private_keys, resigned
@@ -786,3 +786,73 @@ def test_nothing_secret_is_logged_or_shown(caplog: pytest.LogCaptureFixture, tmp
     text = "\n".join([caplog.text, *seen])
     for secret in hidden:
         assert secret not in text
+
+
+async def asynchronous(_: str) -> bool:
+    return False
+
+
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
+@pytest.mark.parametrize("hook", [asynchronous, lambda _: 1, lambda _: "no"])
+def test_a_hook_that_says_neither_yes_nor_no_is_not_believed(hook: Any) -> None:
+    made = house(is_active=hook)
+    with pytest.raises(ServiceUnavailable):
+        made.issuer.issue("alice")
+
+
+@pytest.mark.parametrize("answer", [False, None, 0])
+def test_a_hook_that_says_no(answer: Any) -> None:
+    with pytest.raises(InactiveSubject):
+        house(is_active=lambda _: answer).issuer.issue("alice")
+
+
+def test_a_session_that_is_revoked_by_its_refresh_token_stays_so_whatever_lifetimes_become() -> None:
+    revocations = MemoryRevocationList(clock=lambda: NOW)
+    before = house(revocations=revocations, access_lifetime=86_400)
+    tokens = before.issuer.issue("alice")
+    after = house(revocations=revocations, clock=before.clock, family_lifetime=600, access_lifetime=600)
+    before.clock.advance(300)
+    after.issuer.revoke(token=tokens.refresh_token)
+    before.clock.advance(80_000)
+    with pytest.raises(AuthError, match="revoked"):
+        BearerAuth(
+            TrustedIssuer(ISSUER, audience=AUDIENCE, keys=before.issuer), revocations=revocations, clock=before.clock
+        ).authenticate("Bearer " + tokens.access_token)
+
+
+def test_keys_that_are_published_for_less_than_the_tokens_live_are_refused() -> None:
+    keys = SigningKeys(private_keys(), access_lifetime=1800)
+    with pytest.raises(ConfigurationError, match=r"^access_lifetime: "):
+        house(keys=keys, access_lifetime=1801)
+    assert house(keys=keys, access_lifetime=1800)
+
+
+def test_a_client_gets_tokens_that_a_revocation_of_itself_does_not_take_in() -> None:
+    made = house()
+    made.issuer.revoke(subject="web")
+    token = made.issuer.client_credentials(made.client("web")).access_token
+    assert made.auth().authenticate("Bearer " + token)
+    made.issuer.revoke(subject="web", before=NOW + 3600)
+    with pytest.raises(InactiveSubject):
+        made.issuer.client_credentials(made.client("web"))
+
+
+def test_a_login_that_fails_ends_no_session() -> None:
+    made = house(single_session=True)
+    tokens = made.issuer.issue("alice")
+    with pytest.raises(ConfigurationError, match=r"long"):
+        made.issuer.issue("alice", claims={"x": "y" * 12_200})
+    assert made.issuer.refresh(tokens.refresh_token)
+
+
+def test_the_host_may_introspect_for_a_client_by_its_name() -> None:
+    made = house()
+    token = made.issuer.issue("alice", client_id="spa").access_token
+    assert made.issuer.introspect(token, caller="spa")["active"] is True
+    assert made.issuer.introspect(token, caller="api")["active"] is True  # by its audiences
+    assert made.issuer.introspect(token, caller="web") == {"active": False}
+    assert made.issuer.introspect(token, caller="nobody") == {"active": False}
+
+
+def test_a_family_shows_nothing() -> None:
+    assert "alice" not in repr(Family(ISSUER, "session", "alice", "client", NOW))

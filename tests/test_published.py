@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 import pytest
@@ -44,9 +45,15 @@ def protect(publisher: Publisher, clock: ManualClock) -> BearerAuth:
     return BearerAuth(policy, clock=clock, fetch=no_fetch)
 
 
-def verdict(bearer_auth: BearerAuth, name: str) -> str:
+@cache
+def one_token(name: str) -> str:
+    return token({"exp": NOW + 10**6}, by=key("ES256", name))
+
+
+def verdict(bearer_auth: BearerAuth, name: str, *, cached: bool = False) -> str:
+    text = one_token(name) if cached else token({"exp": NOW + 10**6}, by=key("ES256", name))
     try:
-        bearer_auth.authenticate("Bearer " + token({"exp": NOW + 10**6}, by=key("ES256", name)))
+        bearer_auth.authenticate("Bearer " + text)
     except AuthError as error:
         return error.reason
     return "accepted"
@@ -66,14 +73,41 @@ def test_a_change_that_nobody_tells_is_seen_within_seconds() -> None:
     publisher, clock = Publisher(), ManualClock(NOW)
     bearer_auth = protect(publisher, clock)
     publisher.keys = [key("ES256", "other")]  # by another process, in the file that both share
-    clock.advance(4)
-    assert verdict(bearer_auth, "other") == "accepted"
-    issuer = bearer_auth._store.issuers[ISSUER]
-    clock.advance(4.9)
-    flight = issuer.begin(clock.now)
-    if flight is not None:
-        flight.result(5)
+    clock.advance(3.4)
+    assert verdict(bearer_auth, "main") == "accepted"
+    clock.advance(1)
     assert verdict(bearer_auth, "main") == "unknown_key"
+    assert verdict(bearer_auth, "other") == "accepted"
+
+
+@pytest.mark.parametrize("idle", [5, 60, 3599, 10_000])
+@pytest.mark.parametrize("remembered", [False, True])
+def test_what_was_dropped_elsewhere_is_refused_after_any_silence(idle: float, remembered: bool) -> None:
+    publisher, clock = Publisher(), ManualClock(NOW)
+    bearer_auth = protect(publisher, clock)
+    if remembered:
+        assert verdict(bearer_auth, "main", cached=True) == "accepted"
+    publisher.keys = [key("ES256", "other")]
+    clock.advance(idle)
+    assert verdict(bearer_auth, "main", cached=remembered) == "unknown_key"
+    assert verdict(bearer_auth, "other") == "accepted"
+
+
+def test_a_publisher_that_fails_is_not_asked_by_every_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    publisher, clock = Publisher(), ManualClock(NOW)
+    bearer_auth = protect(publisher, clock)
+    asked: list[int] = []
+
+    def fail() -> Mapping[str, Any]:
+        asked.append(1)
+        raise OSError
+
+    monkeypatch.setattr(publisher, "key_set", fail)
+    clock.advance(60)
+    assert [verdict(bearer_auth, "main") for _ in range(20)] == ["accepted"] * 20
+    assert len(asked) == 1
+    clock.advance(10_000)
+    assert verdict(bearer_auth, "main") == "keys_unavailable"
 
 
 def test_requests_do_not_ask_the_publisher() -> None:

@@ -447,3 +447,17 @@ def test_a_server_that_forks_by_itself(revocations: SQLiteRevocationList, path: 
     os.close(write)
     assert present(revocations, 1).answer == "advanced"
     assert rows(path, "PRAGMA integrity_check") == [("ok",)]
+
+
+def test_another_file_in_its_place_is_judged_by_its_own_birth(path: Path, clock: ManualClock) -> None:
+    """What was lost with the file is unknown, also to a process that knew the one before."""
+    revocations = SQLiteRevocationList(path, clock=clock)
+    assert present(revocations, 0).answer == "advanced"
+    for file in path.parent.glob(path.name + "*"):
+        file.unlink()
+    clock.advance(100)
+    SQLiteRevocationList(path, clock=clock).close()
+    with revocations._connections.reading():  # the one that is kept; another is opened beside it
+        assert present(revocations, 1, clock.now).answer == "unknown"
+        assert revocations.current(FAMILY) is None
+        assert revocations.start_family(ISSUER, "bob") == clock.now

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import logging
 from datetime import datetime
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, x25519
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa, x25519
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -151,7 +153,14 @@ def test_a_bad_policy_is_refused(field: str, settings: dict[str, Any]) -> None:
         ("realm", {"realm": "é"}),
         ("realm", {"realm": 1}),
         ("resource_metadata", {"resource_metadata": "https://api.example/\n"}),
+        ("required_scopes", {"required_scopes": None}),
+        ("public", {"public": 5}),
         ("preflight", {"preflight": "no"}),
+        ("remote_user", {"remote_user": 1}),
+        ("remote_user", {"remote_user": "sub"}),
+        ("on_refused", {"on_refused": "log"}),
+        ("fetch", {"fetch": 5}),
+        ("clock", {"clock": 5}),
         ("revocations", {"revocations": MemoryRevocationList}),
         ("revocations", {"revocations": ["a-jti"]}),
         ("cache_size", {"cache_size": -1}),
@@ -163,6 +172,40 @@ def test_a_bad_policy_is_refused(field: str, settings: dict[str, Any]) -> None:
 def test_a_bad_setting_is_refused(field: str, settings: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match=rf"^{field}: \w"):
         make_auth(**settings)
+
+
+def spki(private: Any) -> bytes:
+    return private.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+PKCS8 = (Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+NO_SECRETS: dict[str, bytes] = {
+    "DER of P-256": spki(ec.generate_private_key(ec.SECP256R1())),
+    "DER of P-384": spki(ec.generate_private_key(ec.SECP384R1())),
+    "DER of P-521": spki(ec.generate_private_key(ec.SECP521R1())),
+    "DER of RSA": spki(rsa.generate_private_key(65537, 2048)),
+    "DER of Ed25519": spki(ed25519.Ed25519PrivateKey.generate()),
+    "DER of Ed448": spki(ed448.Ed448PrivateKey.generate()),
+    "DER of a private key": ec.generate_private_key(ec.SECP256R1()).private_bytes(*PKCS8),
+    "DER of a certificate": x509.load_pem_x509_certificate(certificate(key()).encode()).public_bytes(Encoding.DER),
+    "PEM": pem(key()).encode(),
+    "the base64 in a PEM": "".join(pem(key()).splitlines()[1:-1]).encode(),
+    "the lines in a PEM": "\n".join(pem(key()).splitlines()[1:-1]).encode(),
+    "urlsafe base64": base64.urlsafe_b64encode(spki(ec.generate_private_key(ec.SECP384R1()))).rstrip(b"="),
+    "a JWK set": json.dumps(jwks()).encode(),
+    "a JWK": json.dumps(key().public_jwk()).encode(),
+}
+
+
+@pytest.mark.parametrize("name", NO_SECRETS)
+def test_what_everybody_may_read_is_no_secret(name: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"^keys: bytes are a secret"):
+        policy(keys=NO_SECRETS[name], algorithms=["HS256"])
+
+
+@pytest.mark.parametrize("secret", [b"\x30\x59" + b"r" * 62, b"[1, 2]" + b" " * 40, b"A" * 64, bytes(range(64))])
+def test_secrets_that_only_look_like_something(secret: bytes) -> None:
+    assert policy(keys=secret, algorithms=["HS256"])
 
 
 def test_scopes_may_come_from_anywhere_once() -> None:

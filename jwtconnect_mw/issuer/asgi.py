@@ -7,11 +7,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from .._http import Response
+from .._threads import Busy, Threads
 from ..asgi import mounted_path
 from .answers import error_answer
 from .bodies import RefusedBody, joined, read_asgi
 from .endpoints import Endpoint, Endpoints, Request
-from .threads import Busy, Threads
 
 if TYPE_CHECKING:
     from ..asgi import App
@@ -28,7 +28,7 @@ class AsgiFace:
 
     def __init__(self, endpoints: Endpoints, threads: int, waiting: int) -> None:
         self._endpoints = endpoints
-        self._threads = Threads(threads, waiting)
+        self._threads = Threads("issuer", threads, waiting)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         kind = scope["type"]

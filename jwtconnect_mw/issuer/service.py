@@ -293,6 +293,8 @@ def _keys(keys: object, algorithm: str | None, lifetime: int, clock: Callable[[]
         return SigningKeys(keys, algorithm=algorithm, access_lifetime=lifetime, clock=clock)
     if algorithm is not None:
         raise ConfigurationError("algorithm", "it is a setting of the SigningKeys that were given")
+    if keys.access_lifetime < lifetime:
+        raise ConfigurationError("access_lifetime", "the SigningKeys that were given publish retired keys for less")
     return keys
 
 

@@ -92,8 +92,6 @@ class Sessions:
         token in its hands is a stolen one. Raises InvalidGrant and ServiceUnavailable.
         """
         grant, issued = token.grant, int(now)
-        # Until then something of the session can be valid: the refresh tokens, and what access tokens there are.
-        last = max(token.expires_at, self._end(grant, issued), issued + self._lifetimes.access)
         step: Step = ask_list(
             self._revocations.advance,
             grant.family,
@@ -101,7 +99,7 @@ class Sessions:
             client_id=presenting,
             issued_at=issued,
             expires_at=self._end(grant, issued),
-            keep_until=last + KEEP_AFTER,
+            keep_until=grant.ends + KEEP_AFTER,
             now=now,
             grace=self._lifetimes.grace,
         )

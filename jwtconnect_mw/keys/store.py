@@ -10,6 +10,7 @@ from typing import Any
 
 from .._fork import watch_forks
 from .._jose import KeyCache, VerificationKey
+from ..errors import AuthError, Unavailable, UnknownKey
 from .state import IssuerKeys
 
 _AT_ONCE = 16
@@ -106,12 +107,20 @@ class KeyStore:
             flights = [issuer.begin(now) for issuer in some]
             wait([flight for flight in flights if flight is not None], max(issuer.deadline for issuer in some) + 1.0)
 
-    def begin_missing(self, now: float) -> bool:
-        """Whether an issuer has no keys yet; a few such fetches are started, as far as their cooldown lets them."""
-        missing = [issuer for issuer in self.issuers.values() if issuer.current is None]
-        for issuer in missing[:_AT_ONCE]:
-            issuer.begin(now)
-        return bool(missing)
+    def tend(self, now: float) -> AuthError:
+        """Start the fetches that are due, a few at a time, as far as their cooldown lets them. What an unknown key
+        comes to then: 503 where keys are missing or stale at any issuer.
+        """
+        verdict: AuthError = UnknownKey()
+        begun = 0
+        for issuer in self._remote:
+            if not issuer.is_fresh(now) or now >= issuer.refresh_at:
+                if begun < _AT_ONCE:
+                    begun += 1
+                    issuer.tend(now)
+                if not isinstance(verdict, Unavailable):
+                    verdict = issuer.verdict(now)
+        return verdict
 
     def health(self, now: float) -> dict[str, Any]:
         return {name: issuer.health(now) for name, issuer in self.issuers.items()}

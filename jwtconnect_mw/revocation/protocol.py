@@ -12,7 +12,10 @@ FAMILY_LIFETIME = 30 * 86_400
 
 
 class RevocationLookup(Protocol):
-    """Revoked tokens, sessions and subjects, each of one issuer: all that a middleware needs of a list."""
+    """Revoked tokens, sessions and subjects, each of one issuer: all that a middleware needs of a list.
+
+    One with an attribute ``blocking`` that is False answers from memory; any other is asked off the event loop.
+    """
 
     def is_revoked(
         self,

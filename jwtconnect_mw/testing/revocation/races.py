@@ -46,38 +46,46 @@ def together(works: Sequence[Callable[[], R]]) -> list[R]:
 
 
 class Races(Backend):
+    """Half of the threads come through a second handle, as other processes do, where the list is shared by any."""
+
     threads = 50
     rounds = 3
 
+    def handles(self) -> tuple[RevocationList, RevocationList]:
+        """Two of one list; the same twice where it belongs to one process."""
+        revocations, clock = self.fresh()
+        return revocations, self.reopen(clock) if revocations.shared else revocations
+
     def test_one_successor_however_many_ask_at_once(self) -> None:
-        revocations, _ = self.fresh()
+        handles = self.handles()
         for number in range(self.rounds):
             ask = [
-                partial(present, revocations, number, issued_at=NOW + asker, expires_at=NOW + 2 * asker)
+                partial(present, handles[asker % 2], number, issued_at=NOW + asker, expires_at=NOW + 2 * asker)
                 for asker in range(self.threads)
             ]
             steps = together(ask)
             assert sorted(step.answer for step in steps) == ["advanced"] + ["again"] * (self.threads - 1)
             assert len({replace(step, answer="again") for step in steps}) == 1
-            assert revocations.current(FAMILY) == number + 1
+            assert [revocations.current(FAMILY) for revocations in handles] == [number + 1] * 2
 
     def test_reuse_revokes_every_time(self) -> None:
         """Nobody who comes with a spent token, as often and as fast as may be, gets anything."""
-        revocations, _ = self.fresh()
+        revocations, other = self.handles()
         for number in range(self.rounds):
             family = replace(FAMILY, session=f"session {number}")
             present(revocations, 0, family=family)
-            present(revocations, 1, family=family)
-            steps = together([partial(present, revocations, 0, family=family)] * self.threads)
+            present(other, 1, family=family)
+            ask = [partial(present, handle, 0, family=family) for handle in (revocations, other)]
+            steps = together(ask * (self.threads // 2))
             assert sorted(step.answer for step in steps) == ["reuse"] + ["revoked"] * (self.threads - 1)
             assert revoked(revocations, session=family.session)
 
     def test_a_successors_use_ends_the_window_whoever_is_first(self) -> None:
-        revocations, _ = self.fresh()
+        revocations, other = self.handles()
         for number in range(self.rounds):
             family = replace(FAMILY, session=f"session {number}")
             present(revocations, 0, family=family)
-            old, new = (partial(present, revocations, presented, family=family) for presented in (0, 1))
+            old, new = partial(present, revocations, 0, family=family), partial(present, other, 1, family=family)
             steps = together([old, new] * (self.threads // 2))
             assert {step.answer for step in steps[::2]} <= {"again", "reuse", "revoked"}
             assert {step.answer for step in steps[1::2]} <= {"advanced", "again", "revoked"}
@@ -85,19 +93,20 @@ class Races(Backend):
             assert revoked(revocations, session=family.session)
 
     def test_a_revocation_wins(self) -> None:
-        revocations, _ = self.fresh()
+        revocations, other = self.handles()
         for number in range(self.rounds):
             for kind in ("session", "subject"):
                 family = replace(FAMILY, session=f"{kind} {number}", subject=f"{kind} {number}")
                 revoke: Callable[[], object] = partial(_revoke, revocations, kind, f"{kind} {number}")
-                ask: Callable[[], object] = partial(present, revocations, 0, family=family)
+                ask: Callable[[], object] = partial(present, other, 0, family=family)
                 together([revoke, *[ask] * (self.threads - 1)])
                 assert [present(revocations, presented, family=family) for presented in (0, 1)] == [Step("revoked")] * 2
                 assert revoked(revocations, session=family.session, subject=family.subject)
 
     def test_of_logins_at_once_one_is_good(self) -> None:
-        revocations, _ = self.fresh()
-        starts = together([partial(revocations.start_family, ISSUER, "alice", alone=True)] * 8)
+        revocations, other = self.handles()
+        logins = [partial(handle.start_family, ISSUER, "alice", alone=True) for handle in (revocations, other)]
+        starts = together(logins * 4)
         assert sorted(starts) == [NOW + number for number in range(8)]
         good = [start for start in starts if not revoked(revocations, subject="alice", started=start)]
         assert good == [max(starts)]
