@@ -25,12 +25,12 @@ from jwtconnect_mw.issuer import Issuer, IssuerApp
 from jwtconnect_mw.revocation import MemoryRevocationList
 
 from .endpoints import keys
+from .live.clients import CLIENT, SECRET
 
 HOST = "https://mcp.example"
 ISSUER, RESOURCE = f"{HOST}/tenant", f"{HOST}/mcp"
 RESOURCE_METADATA = "/.well-known/oauth-protected-resource/mcp"
 VERSION = {"MCP-Protocol-Version": "2025-06-18"}  # from which on it sends ``resource`` each time
-CLIENT, SECRET = "odd client/1+%", "a:b/c+d e%41f~'\"\\&=?#<>; more than 32 characters"
 DOCUMENT = {"resource": RESOURCE, "authorization_servers": [ISSUER], "scopes_supported": ["read"]}
 
 

@@ -20,11 +20,10 @@ from requests_oauth2client import (
     UnauthorizedClient,
 )
 
+from .live.clients import CLIENT, SECRET
 from .live.servers import PATIENCE, Running, started
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(60)]
-# tests/live/issuing.py has the same ones
-CLIENT, SECRET = "odd client/1+%", "a:b/c+d e%41f~'\"\\&=?#<>; more than 32 characters"
 API = "https://api.example"
 METHODS = ("client_secret_basic", "client_secret_post")
 

@@ -1,6 +1,7 @@
 """simplejwt's refresh and django-oauth-toolkit's introspection, on one SQLite file with the pragmas of our own list.
 
-Django is configured once per process, by whoever asks first. One connection is kept open, as long-lived workers do it.
+Django is configured once per process, by whoever asks first, and nearly by its defaults: it opens the database anew for
+each request. With ``keep_connection`` it does not, as it may be told in its settings (CONN_MAX_AGE).
 """
 
 from __future__ import annotations
@@ -51,7 +52,6 @@ def site(folder: Path) -> WSGIApp:
     database = {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": str(folder / "django.sqlite"),
-        "CONN_MAX_AGE": None,
         "OPTIONS": {"init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL"},
     }
     settings.configure(DATABASES={"default": database}, **SETTINGS)
@@ -113,8 +113,16 @@ def access_tokens(count: int) -> tuple[str, list[str]]:
     return one("introspection"), [one("read") for _ in range(count)]
 
 
-def close() -> None:
-    """Before the folder goes."""
+def keep_connection(keep: bool) -> None:
+    """For the requests from now on."""
     from django.db import connection
 
+    connection.settings_dict["CONN_MAX_AGE"] = None if keep else 0
     connection.close()
+    if keep:
+        connection.ensure_connection()
+
+
+def close() -> None:
+    """Before the folder goes."""
+    keep_connection(False)

@@ -69,14 +69,28 @@ class Calls:
         return found
 
 
+def nothing() -> None:
+    """What most lanes do before a batch."""
+
+
 class Refreshes:
     """Sessions that are refreshed in turn, each with the token that its refresh before gave."""
 
-    def __init__(self, app: WSGIApp, path: str, tokens: list[str], body: Callable[[str], Body], name: str) -> None:
+    def __init__(
+        self,
+        app: WSGIApp,
+        path: str,
+        tokens: list[str],
+        body: Callable[[str], Body],
+        name: str,
+        prepare: Callable[[], None] = nothing,
+    ) -> None:
         self._calls, self._path, self._tokens, self._body, self._name = Calls(app), path, tokens, body, name
+        self._prepare = prepare
         self.one: One = self._calls.one
 
     def items(self, number: int) -> list[dict[str, Any]]:
+        self._prepare()
         answers = self._calls.answers()
         if answers:
             fresh = [answer[self._name] for answer in answers]
@@ -89,11 +103,15 @@ class Refreshes:
 class Introspections:
     """Questions about the same tokens again and again, as gateways ask them, by one bearer."""
 
-    def __init__(self, app: WSGIApp, path: str, bearer: str, tokens: Sequence[str]) -> None:
+    def __init__(
+        self, app: WSGIApp, path: str, bearer: str, tokens: Sequence[str], prepare: Callable[[], None] = nothing
+    ) -> None:
         self._calls, self._path, self._bearer, self._tokens = Calls(app), path, bearer, tokens
+        self._prepare = prepare
         self.one: One = self._calls.one
 
     def items(self, number: int) -> list[dict[str, Any]]:
+        self._prepare()
         if any(answer["active"] is not True for answer in self._calls.answers()):
             raise AssertionError("a token is not active")
         return [request(self._path, form(token=token), self._bearer) for token in self._tokens]
@@ -124,24 +142,33 @@ def our_introspections(made: Issuer) -> Introspections:
     return Introspections(IssuerApp(made), "/introspect", bearer, tokens)
 
 
-def their_refreshes(site: WSGIApp) -> Refreshes:
+def keeping(keep: bool) -> Callable[[], None]:
+    return lambda: django_peers.keep_connection(keep)
+
+
+def their_refreshes(site: WSGIApp, *, keep: bool) -> Refreshes:
     tokens = django_peers.refresh_tokens(SESSIONS)
-    return Refreshes(site, django_peers.REFRESH, tokens, django_peers.refresh_body, "refresh")
+    return Refreshes(site, django_peers.REFRESH, tokens, django_peers.refresh_body, "refresh", keeping(keep))
 
 
-def their_introspections(site: WSGIApp) -> Introspections:
-    return Introspections(site, django_peers.INTROSPECT, *django_peers.access_tokens(TOKENS))
+def their_introspections(site: WSGIApp, *, keep: bool) -> Introspections:
+    bearer, tokens = django_peers.access_tokens(TOKENS)
+    return Introspections(site, django_peers.INTROSPECT, bearer, tokens, keeping(keep))
 
 
-def compare(lanes: dict[str, Refreshes | Introspections], what: str, limit: float, rounds: int) -> list[Verdict]:
-    """The first lane is the peer, the second the one of ours that is judged: that of the default algorithm."""
+Lanes = dict[str, Refreshes | Introspections]
+
+
+def compare(what: str, peers: Lanes, ours: Lanes, limit: float, rounds: int) -> list[Verdict]:
+    """Judged is the first of ours, by the default algorithm, beside the first peer, by Django's defaults."""
+    lanes = peers | ours
     jobs = [Job(name, lane.one, lane.items, None, WARM_UP) for name, lane in lanes.items()]
     series: dict[str, Series] = interleave(jobs, rounds, label=what)
     table([f"µs, {what}", *lanes], [["", *(cell(series[name]) for name in lanes)]])
-    peer, judged, *others = lanes
-    found = [at_most(f"{what}: {judged} / {peer}", Ratio.of(series[judged], series[peer]), limit)]
-    for name in others:
-        found.append(information(f"{what}: {name} / {peer}", show_ratio(Ratio.of(series[name], series[peer]))))
+    pairs = [(name, peer, Ratio.of(series[name], series[peer])) for peer in peers for name in ours]
+    (name, peer, judged), *others = pairs
+    found = [at_most(f"{what}: {name} / {peer}", judged, limit)]
+    found += [information(f"{what}: {name} / {peer}", show_ratio(ratio)) for name, peer, ratio in others]
     return found
 
 
@@ -154,12 +181,14 @@ def run(*, quick: bool = False) -> list[Verdict]:
         folder = Path(name)
         site = django_peers.site(folder)
         ours = {alg: issuer(folder, alg) for alg in ("ES256", "RS256", "EdDSA")}
-        refreshes: dict[str, Refreshes | Introspections] = {"simplejwt HS256": their_refreshes(site)}
-        refreshes |= {f"ours {alg}": our_refreshes(made) for alg, made in ours.items()}
-        found = compare(refreshes, "refresh", 1 / 5, rounds)
-        introspections: dict[str, Refreshes | Introspections] = {"django-oauth-toolkit": their_introspections(site)}
-        introspections |= {f"ours {alg}": our_introspections(made) for alg, made in ours.items()}
-        found += compare(introspections, "introspection", 1 / 10, rounds)
+        theirs: Lanes = {"simplejwt": their_refreshes(site, keep=False)}
+        theirs["simplejwt, kept connection"] = their_refreshes(site, keep=True)
+        refreshes: Lanes = {f"ours {alg}": our_refreshes(made) for alg, made in ours.items()}
+        found = compare("refresh", theirs, refreshes, 1 / 5, rounds)
+        theirs = {"django-oauth-toolkit": their_introspections(site, keep=False)}
+        theirs["django-oauth-toolkit, kept connection"] = their_introspections(site, keep=True)
+        introspections: Lanes = {f"ours {alg}": our_introspections(made) for alg, made in ours.items()}
+        found += compare("introspection", theirs, introspections, 1 / 10, rounds)
         django_peers.close()
     goals(found)
     return found
