@@ -15,13 +15,12 @@ import httpx
 import jwt as pyjwt
 import pytest
 
+from .live.clients import CLIENT, SECRET
 from .live.servers import PATIENCE, Running, started
 from .real.issuers import driven, install
 
 pytestmark = [pytest.mark.node, pytest.mark.live]
 API = "https://api.example"
-# Percent-encoding changes nearly all of these; tests/live/issuing.py has the same ones.
-CLIENT, SECRET = "odd client/1+%", "a:b/c+d e%41f~'\"\\&=?#<>; more than 32 characters"
 METHODS = ("client_secret_basic", "client_secret_post", "none")
 JSON, TEXT = "application/json", "text/plain; charset=utf-8"
 

@@ -1,4 +1,5 @@
-"""Section `issuing`: one access token, signed with the key of the time, beside the bare signature of its text."""
+"""Section `issuing`: one access token, signed with the key of the time, and a whole `issue()`, which makes a refresh
+token as well and asks a revocation list in memory, beside the bare signature of the access token's text."""
 
 from __future__ import annotations
 
@@ -11,11 +12,13 @@ import jwt
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding
 
+from jwtconnect_mw.issuer import Issuer
 from jwtconnect_mw.issuer.keys import SigningKeys
+from jwtconnect_mw.revocation import MemoryRevocationList
 
 from .measure import Job, Ratio, interleave
-from .report import Verdict, at_most, cell, goals, information, table
-from .tokens import claims
+from .report import Verdict, at_most, cell, goals, information, show_ratio, table
+from .tokens import AUDIENCE, ISSUER, claims
 
 ALGORITHMS = ("RS256", "PS256", "ES256", "EdDSA")
 GOALS = {"RS256": 1.15, "ES256": 1.9, "EdDSA": 1.5}
@@ -47,6 +50,7 @@ def jobs(alg: str) -> list[Job]:
     native, kid = signer._native, signer.kid
     text = signer.sign_access_token(contents()).rpartition(".")[0].encode()
     headers = {"typ": "at+jwt", "kid": kid}
+    issuer = Issuer(ISSUER, audience=AUDIENCE, keys=keys, revocations=MemoryRevocationList())
 
     def many(make: Callable[[], object]) -> Callable[[int], list[Any]]:
         return lambda number: [make() for _ in range(BATCH + WARM_UP)]
@@ -58,6 +62,13 @@ def jobs(alg: str) -> list[Job]:
             f"{alg}|ours",
             lambda item: keys.signer().sign_access_token(item),
             many(contents),
+            f"{alg}|nothing",
+            WARM_UP,
+        ),
+        Job(
+            f"{alg}|issue()",
+            lambda item: issuer.issue(item, scope="read write"),
+            many(lambda: secrets.token_hex(8)),
             f"{alg}|nothing",
             WARM_UP,
         ),
@@ -75,12 +86,14 @@ def run(algs: Sequence[str] = ALGORITHMS, *, quick: bool = False) -> list[Verdic
     print("\n## issuing: one access token, over the bare signature\n")
     logging.getLogger("jwtconnect_mw.issuer").setLevel(logging.ERROR)  # that the keys are in memory is known here
     series = interleave([job for alg in algs for job in jobs(alg)], 20 if quick else 200, label="issuing")
-    lanes = ("raw", "ours", "PyJWT")
+    lanes = ("raw", "ours", "issue()", "PyJWT")
     table(["µs", *lanes], [[alg, *(cell(series[f"{alg}|{lane}"]) for lane in lanes)] for alg in algs])
     found: list[Verdict] = []
     for alg in algs:
         ratio = Ratio.of(series[f"{alg}|ours"], series[f"{alg}|raw"])
         what = f"{alg}: access token / raw signature"
         found.append(at_most(what, ratio, GOALS[alg]) if alg in GOALS else information(what, f"{ratio.value:.2f} x"))
+        whole = Ratio.of(series[f"{alg}|issue()"], series[f"{alg}|raw"])
+        found.append(information(f"{alg}: whole issue() / raw signature", show_ratio(whole)))
     goals(found)
     return found

@@ -21,8 +21,9 @@ from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from jwtconnect_mw.issuer import Issuer, IssuerApp
 from jwtconnect_mw.revocation import SQLiteRevocationList
 
+from . import clients
+
 SECRET = "s3cret/with+signs and=more%41~ than 32 characters"
-ODD_CLIENT, ODD_SECRET = "odd client/1+%", "a:b/c+d e%41f~'\"\\&=?#<>; more than 32 characters"
 API = "https://api.example"
 PATH = os.environ.get("LIVE_PATH", "/tenant")
 URL = os.environ["LIVE_URL"] + PATH
@@ -35,7 +36,7 @@ issuer = Issuer(
     revocations=SQLiteRevocationList(FOLDER / "revocations.sqlite"),
     clients={
         "web": {"secret": SECRET, "scopes": ["read", "introspect"]},
-        ODD_CLIENT: {"secret": ODD_SECRET, "scopes": ["read", "introspect"]},
+        clients.CLIENT: {"secret": clients.SECRET, "scopes": ["read", "introspect"]},
         "spa": {},
     },
     algorithm=os.environ.get("LIVE_ALG"),
