@@ -38,11 +38,14 @@ class RefreshSecret(Protocol):
 class Grant:
     """What was granted when a session began; every refresh token of it carries this unchanged.
 
-    ``ends``: ``family_exp``, seconds since the epoch. ``scope``: as granted, space-separated. ``audience``: of the
-    access tokens. ``claims``: more of theirs. ``confidential``: the client had a secret, so it must always prove it.
+    ``family_exp``: when it was to end, seconds since the epoch; its access tokens may be good until then. ``ends``:
+    when it does end, sooner where sessions were shortened since. ``scope``: as granted, space-separated. ``audience``:
+    of the access tokens. ``claims``: more of theirs. ``confidential``: the client had a secret, so it must always
+    prove it.
     """
 
     family: Family
+    family_exp: int
     ends: int
     scope: str
     audience: tuple[str, ...]
@@ -148,7 +151,7 @@ def _claims(token: RefreshToken) -> dict[str, Any]:
         "exp": token.expires_at,
         "scope": grant.scope,
         "auth_time": family.started,
-        "family_exp": grant.ends,
+        "family_exp": grant.family_exp,
         "access_aud": grant.audience,
     }
     if grant.confidential:
@@ -174,7 +177,7 @@ def _token(claims: Mapping[str, Any], longest: int) -> RefreshToken:
     family = Family(claims["iss"], claims["sid"], claims["sub"], claims["client_id"], claims["auth_time"])
     confidential = claims.get("confidential", False) is not False
     ends = min(claims["family_exp"], family.started + longest)
-    grant = Grant(family, ends, claims["scope"], tuple(audience), extra, confidential)
+    grant = Grant(family, claims["family_exp"], ends, claims["scope"], tuple(audience), extra, confidential)
     token = RefreshToken(grant, claims["seq"], claims["iat"], claims["exp"])
     if claims["jti"] != token.token_id:
         raise ValueError("not a refresh token of ours")

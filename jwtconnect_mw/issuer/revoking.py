@@ -17,13 +17,13 @@ class Revoking:
         self._issuer, self._revocations, self._hooks = issuer, revocations, hooks
         self._longest = SKEW + family_lifetime
 
-    def token(self, found: Found, now: float) -> None:
+    def token(self, found: Found) -> None:
         """An access token ends itself, a refresh token its session."""
         token_id, session, subject, _ = identity(found)
         context = {"subject": subject, "client_id": owner(found), "session": session}
         if isinstance(found, RefreshToken):
-            session = found.grant.family.session
-            ask_list(self._revocations.revoke_session, self._issuer, session, expires_at=now + self._longest)
+            grant = found.grant
+            ask_list(self._revocations.revoke_session, self._issuer, grant.family.session, expires_at=grant.family_exp)
         else:
             ask_list(self._revocations.revoke_token, self._issuer, token_id, expires_at=found.expires_at)
             context["token_id"] = token_id

@@ -132,7 +132,7 @@ class Issuer:
             content["auth_time"], ends = started, started + self._family_lifetime
             access, lifetime = self._mint.token(content, now, ends)
             family = Family(self.issuer, session, subject, client.client_id, started)
-            refresh = self._sessions.first(Grant(family, ends, scope, names, carried, client.confidential), now)
+            refresh = self._sessions.first(Grant(family, ends, ends, scope, names, carried, client.confidential), now)
             return family, Tokens(access, refresh, lifetime, scope, session)
 
         if self._sessions.alone:
@@ -247,7 +247,7 @@ class Issuer:
         if token is not None:
             found = self._own.find(token, now)
             if found is not None and (caller is None or may_revoke(caller, found, self.clients)):
-                self._revoking.token(found, now)
+                self._revoking.token(found)
 
     def key_set(self) -> dict[str, Any]:
         """The JWK set to publish (RFC 7517 section 5). Public keys only."""

@@ -99,7 +99,7 @@ class Sessions:
             client_id=presenting,
             issued_at=issued,
             expires_at=self._end(grant, issued),
-            keep_until=grant.ends + KEEP_AFTER,
+            keep_until=grant.family_exp + KEEP_AFTER,
             now=now,
             grace=self._lifetimes.grace,
         )
