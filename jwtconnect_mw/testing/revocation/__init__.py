@@ -13,9 +13,10 @@ from __future__ import annotations
 from .durability import Durability
 from .entries import Entries
 from .families import Families
+from .processes import Processes
 from .races import Races
 from .rotation import Rotation
 
 
-class RevocationListConformance(Entries, Families, Rotation, Durability, Races):
+class RevocationListConformance(Entries, Families, Rotation, Durability, Races, Processes):
     """Override ``make``, and ``reopen`` if the data outlives the object. Each test calls ``make`` once."""
