@@ -27,7 +27,7 @@ import jwt as pyjwt
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from jwtconnect_mw import AuthError, BearerAuth, HttpFetch, TrustedIssuer, _http, errors, fetch, verifier
+from jwtconnect_mw import AuthError, BearerAuth, HttpFetch, TrustedIssuer, _http, _strict, errors, fetch, gate, verifier
 from jwtconnect_mw.issuer import GrantError, Issuer, IssuerApp
 from jwtconnect_mw.issuer import errors as issuer_errors
 from jwtconnect_mw.keys import sources, state
@@ -441,7 +441,9 @@ def test_fixed_bounds_are_those_of_the_code() -> None:
     bounds = [
         (_http.MAX_TOKEN, _http.MAX_HEADER_VALUE),
         (verifier._MOST_HEADER,),
+        (verifier._HEADER_MARKS, verifier._HEADER_BRACKETS, _strict.MAX_ESCAPES),
         (verifier._MOST_UNVERIFIED_PAYLOAD * 3 // 4,),
+        (verifier._PAYLOAD_MARKS, verifier._PAYLOAD_BRACKETS, _strict.MAX_ESCAPES),
         (verifier._MOST_TRIED,),
         (sources.MAX_KEYS,),
         (int(sources.LEAST_SOFT_AGE), int(sources.MOST_SOFT_AGE), int(sources.SOFT_AGE)),
@@ -450,6 +452,7 @@ def test_fixed_bounds_are_those_of_the_code() -> None:
         (int(state.DEADLINE),),
         (state.MAX_WAITING, int(state.MAX_WAIT)),
         (state.MAX_UNKNOWN, int(state.COOLDOWN)),
+        (gate._THREADS, gate._WAITING, int(gate._PATIENCE)),
         (verifier._CACHE_BYTES, verifier._MOST_CACHED_VALUE - len("Bearer ")),
     ]
     rows = table("Fixed bounds")

@@ -28,6 +28,8 @@ UNITS = {
     "small integer": "7",
     "long float": "0.1000000000000000055511151231257827",
     "short float": "1e1",
+    "float of 25 characters": "1.23456789012345678901e-30"[:25],
+    "float that is dear": "1" * 42 + "e-300",
     "integer of 4,300 digits": "7" * 4300,
     "integer of 4,301 digits": "7" * 4301,
     "empty string": '""',
