@@ -23,8 +23,8 @@ class Callers:
     """
 
     def __init__(self, issuer: Issuer, auth: BearerAuth | None) -> None:
-        self._issuer, self._given = issuer, auth
-        self._own: tuple[dict[str, Any], BearerAuth] | None = None
+        self._issuer = issuer
+        self._auth = _own_auth(issuer) if auth is None else auth
 
     @property
     def any_confidential(self) -> bool:
@@ -50,7 +50,7 @@ class Callers:
         if authorization is not None and _scheme(authorization) == "bearer":
             if "client_secret" in form:
                 raise InvalidRequest
-            token = self._bearer_auth().authenticate(authorization)
+            token = self._auth.authenticate(authorization)
             if token is None:
                 raise NoCredentials  # an ``auth`` that lets requests through whose token it refused
             if not token.has_scopes(INTROSPECT):
@@ -61,16 +61,11 @@ class Callers:
             raise InvalidClient
         return client
 
-    def _bearer_auth(self) -> BearerAuth:
-        """Made anew whenever the published keys are others: a key that was dropped is no good at once."""
-        if self._given is not None:
-            return self._given
-        issuer, keys, own = self._issuer, self._issuer.key_set(), self._own
-        if own is None or own[0] != keys:
-            audience = {issuer.issuer, *issuer.audiences}
-            policy = TrustedIssuer(issuer.issuer, audience=audience, keys=keys, profile="rfc9068")
-            own = self._own = keys, BearerAuth(policy, revocations=issuer.revocations, clock=issuer.clock)
-        return own[1]
+
+def _own_auth(issuer: Issuer) -> BearerAuth:
+    audience = {issuer.issuer, *issuer.audiences}
+    policy = TrustedIssuer(issuer.issuer, audience=audience, keys=issuer, profile="rfc9068")
+    return BearerAuth(policy, revocations=issuer.revocations, clock=issuer.clock)
 
 
 def _scheme(authorization: str) -> str:

@@ -83,9 +83,7 @@ class Issuer:
         self._metadata = settings.metadata(metadata)
         self.default_client_id, self.clock, self._family_lifetime = default_client_id, clock, lifetimes.family
         self.revocations = _revocations(revocations, clock)
-        self.keys = keys if isinstance(keys, SigningKeys) else SigningKeys(
-            keys, algorithm=algorithm, access_lifetime=lifetimes.access, clock=clock
-        )  # fmt: skip
+        self.keys = _keys(keys, algorithm, lifetimes.access, clock)
         refresh = RefreshTokens(issuer, self.keys.refresh_secrets, lifetimes.family)
         self._mint = Mint(issuer, self.keys.signer, self._hooks, lifetimes.access)
         self._sessions = Sessions(
@@ -274,6 +272,14 @@ def _narrowed(scope: str, granted: Collection[str]) -> str:
     if asked is None or not set(granted).issuperset(asked):
         raise InvalidScope
     return " ".join(asked)
+
+
+def _keys(keys: object, algorithm: str | None, lifetime: int, clock: Callable[[], float]) -> SigningKeys:
+    if not isinstance(keys, SigningKeys):
+        return SigningKeys(keys, algorithm=algorithm, access_lifetime=lifetime, clock=clock)
+    if algorithm is not None:
+        raise ConfigurationError("algorithm", "it is a setting of the SigningKeys that were given")
+    return keys
 
 
 def _revocations(revocations: RevocationList | None, clock: Callable[[], float]) -> RevocationList:

@@ -89,7 +89,10 @@ def _patiently(path: Path, timeout: float, now: int) -> int:
 
 
 def _ready(connection: sqlite3.Connection, now: int) -> int:
-    if _is_new(connection):
+    connection.execute("BEGIN")  # one look at it, between others' writes
+    is_new = _is_new(connection)
+    connection.execute("COMMIT")
+    if is_new:
         (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
         if mode != "wal":  # pragma: no cover  # needs a file system without shared memory
             raise ConfigurationError("path", "this place cannot hold a database that several processes write (WAL)")
