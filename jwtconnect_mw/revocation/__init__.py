@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .feed import Change as Change
+from .feed import ChangeFeed as ChangeFeed
+from .feed import Changes as Changes
+from .feed import FeedGap as FeedGap
 from .memory import MemoryRevocationList as MemoryRevocationList
 from .protocol import Family as Family
 from .protocol import RevocationList as RevocationList
 from .protocol import RevocationLookup as RevocationLookup
 from .protocol import Step as Step
 from .protocol import SubjectRevokedError as SubjectRevokedError
+from .replica import ReplicatedRevocationList as ReplicatedRevocationList
+from .replica import StaleCopyError as StaleCopyError
 
 if TYPE_CHECKING:
     from .sqlite import SQLiteRevocationList as SQLiteRevocationList
