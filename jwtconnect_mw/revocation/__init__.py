@@ -10,6 +10,7 @@ from .feed import Changes as Changes
 from .feed import FeedGap as FeedGap
 from .memory import MemoryRevocationList as MemoryRevocationList
 from .protocol import Family as Family
+from .protocol import Replica as Replica
 from .protocol import RevocationList as RevocationList
 from .protocol import RevocationLookup as RevocationLookup
 from .protocol import Step as Step
