@@ -120,10 +120,12 @@ def _connector(url: str, timeout: float) -> Callable[[], redis.Redis]:
     def connect() -> redis.Redis:
         return redis.Redis(connection_pool=redis.BlockingConnectionPool.from_url(url, **pool_options))
 
-    made = None
+    accepted = False
     with suppress(Exception):  # its text might hold a part of the URL, even as the cause of another
-        made = connect()
-    if made is None:
+        pool = connect().connection_pool
+        pool.connection_class(**pool.connection_kwargs)  # which opens nothing yet
+        accepted = True
+    if not accepted:
         raise ConfigurationError("url", "redis-py does not accept an option of it")
     return connect
 
