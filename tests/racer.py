@@ -1,4 +1,4 @@
-"""A process that others race with: `python -m tests.racer race PLACE FIRST COUNT`, `python -m tests.racer write PATH`."""
+"""A process that others race with: `python -m tests.racer race PLACE FIRST COUNT`, or `... write PATH`."""
 
 from __future__ import annotations
 

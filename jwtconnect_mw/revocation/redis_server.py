@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import redis
 from redis.backoff import NoBackoff
+from redis.exceptions import NoScriptError
 from redis.retry import Retry
 
 from .._fork import watch_forks
@@ -64,7 +65,7 @@ class Server:
     def _run(self, script: Script, arguments: Sequence[Text]) -> list[Any]:
         try:
             return self._evaluate("EVALSHA", script.digest, arguments)
-        except redis.exceptions.NoScriptError:
+        except NoScriptError:
             return self._evaluate("EVAL", script.text, arguments)
 
     def _evaluate(self, how: str, script: str, arguments: Sequence[Text]) -> list[Any]:
