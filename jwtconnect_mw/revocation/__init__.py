@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .feed import Change as Change
@@ -19,13 +20,14 @@ from .replica import ReplicatedRevocationList as ReplicatedRevocationList
 from .replica import StaleCopyError as StaleCopyError
 
 if TYPE_CHECKING:
+    from .redis import RedisRevocationList as RedisRevocationList
     from .sqlite import SQLiteRevocationList as SQLiteRevocationList
+
+_HOMES = {"RedisRevocationList": ".redis", "SQLiteRevocationList": ".sqlite"}
 
 
 def __getattr__(name: str) -> Any:
-    """Only who asks for it pays for sqlite3, which some builds of Python lack."""
-    if name != "SQLiteRevocationList":
+    """Only who asks for it pays for redis-py, an extra, and for sqlite3, which some builds of Python lack."""
+    if name not in _HOMES:
         raise AttributeError(name)
-    from .sqlite import SQLiteRevocationList
-
-    return SQLiteRevocationList
+    return getattr(import_module(_HOMES[name], __name__), name)
