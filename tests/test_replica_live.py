@@ -16,6 +16,8 @@ from .kit import jwks, token
 from .live.hub import Hub, Worker, propagate
 from .live.raw import exchange, request
 from .live.servers import Running, Server, started
+from .redis_kit import KINDS, RedisServer
+from .redis_kit import running as redis_running
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(120)]
 SERVERS = {
@@ -27,8 +29,8 @@ SERVERS = {
 class Fleet:
     """The servers and their workers: 4 of the first, then 4 of the second."""
 
-    def __init__(self, running: list[Running], workers: list[Worker]) -> None:
-        self.running, self.workers = running, workers
+    def __init__(self, running: list[Running], workers: list[Worker], server_of_list: RedisServer | None) -> None:
+        self.running, self.workers, self.server_of_list = running, workers, server_of_list
 
     def statuses(self, path: str = "/", name: str | None = None) -> set[int]:
         """Of many requests to each server; a token is sent if it has a name."""
@@ -42,13 +44,16 @@ class Fleet:
         return {answer.status for answers in found for answer in answers}
 
 
-@pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+@pytest.fixture(scope="module", params=["sqlite", *KINDS])
+def fleet(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     folder: Path = tmp_path_factory.mktemp("fleet")
     (folder / "jwks.json").write_text(json.dumps(jwks()))
     with ExitStack() as stack:
-        hub = stack.enter_context(Hub())
+        hub, server_of_list = stack.enter_context(Hub()), None
         how = {"LIVE_HUB": str(hub.port), "LIVE_LIST": str(folder / "revoked.db")}
+        if request.param != "sqlite":
+            server_of_list = stack.enter_context(redis_running(request.param, folder))
+            how["LIVE_LIST"] = server_of_list.url
         running, workers = [], []
         for name, server in SERVERS.items():
             one = started(name, folder, "tests.live.sharing", server=server, **how)
@@ -56,7 +61,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
             workers += hub.wait_for(server.workers)
         for worker in workers:
             assert worker.ask("sync")
-        yield Fleet(running, workers)
+        yield Fleet(running, workers, server_of_list)
         for server in running:
             print(server.output())
 
@@ -76,3 +81,14 @@ def test_a_revocation_at_one_is_honoured_at_all(fleet: Fleet, revoking: int) -> 
     assert max(took) < MAX_STALENESS
     assert fleet.statuses(name=name) == {401}
     assert fleet.statuses(name="other") == {200}
+
+
+def test_requests_make_no_call_to_the_server(fleet: Fleet) -> None:
+    """As it counts itself: it was asked for the feed, and by writers, but never whether something is revoked."""
+    if fleet.server_of_list is None:
+        pytest.skip("a file does not count; see test_replica.py")
+    assert fleet.statuses(name="any") == {200}
+    with fleet.server_of_list.client() as client:
+        counted = client.info("commandstats")
+    assert "cmdstat_evalsha" in counted
+    assert "cmdstat_hmget" not in counted

@@ -35,7 +35,7 @@ class Follower:
 
     ``complete_at``: everything that was written to the list before that moment of ``timer`` is in the copy.
     ``begun``: how many reads were begun; ``completed``: the number of the last one that made the copy complete.
-    ``last_success``, ``last_attempt``: of ``clock``.
+    ``hurry``: set it where the next read is not to wait for news. ``last_success``, ``last_attempt``: of ``clock``.
     """
 
     def __init__(
@@ -52,6 +52,7 @@ class Follower:
         self._clock, self._timer, self._jitter = clock, timer, jitter
         self.complete_at = NEVER
         self.begun = self.completed = 0
+        self.hurry = False
         self.last_success: float | None = None
         self.last_attempt: float | None = None
         self._cursor: str | None = None
@@ -96,7 +97,8 @@ class Follower:
         self.last_attempt = self._clock()
         self.begun += 1
         number = self.begun
-        waits = self._cursor is not None and self._told is None
+        waits = self._cursor is not None and self._told is None and not self.hurry
+        self.hurry = False
         changes = self._feed.changes(self._cursor, limit=_AT_ONCE, wait=self._pace.wait if waits else 0.0)
         if self._cursor is not None and changes.epoch != self._epoch:
             raise FeedGap

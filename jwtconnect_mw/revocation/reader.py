@@ -52,6 +52,7 @@ class Reader:
         """Whether, within ``wait`` seconds, the copy is made to hold everything that was written before this call."""
         asked = self._follower.begun
         self.ensure()
+        self._follower.hurry = True
         self._wake.set()
         with self._stepped:
             self._stepped.wait_for(lambda: self._closed or self._follower.completed > asked, wait)
