@@ -28,7 +28,7 @@ from ..live.hub import Hub, propagate
 from ..live.servers import Server, started
 from ..redis_kit import running
 from .measure import Job, Ratio, interleave, progress
-from .report import Verdict, at_most, below, goals, information, table
+from .report import Verdict, at_most, below, goals, information, show_ratio, table
 
 ISSUER = "https://as.example"
 SIZES = 1_000, 10_000, 100_000, 1_000_000
@@ -79,17 +79,31 @@ def held(backend: Any) -> int:
         tracemalloc.stop()
 
 
-def look_ups(replica: ReplicatedRevocationList, size: int) -> list[Job]:
-    """Of tokens that are good, as nearly all are, each with names that were not asked for before."""
+def names(count: int) -> list[Any]:
+    """Of tokens that are good, as nearly all are."""
+    now = time.time()
+    return [(secrets.token_hex(16), secrets.token_hex(16), secrets.token_hex(16), now, now) for _ in range(count)]
 
-    def items(number: int) -> list[Any]:
-        now = time.time()
-        return [(secrets.token_hex(16), secrets.token_hex(16), secrets.token_hex(16), now, now) for _ in range(1005)]
+
+def look_ups(replica: ReplicatedRevocationList, size: int) -> list[Job]:
+    """``same``: a thousand tokens that come again and again; ``new``: each token is seen for the first time."""
+    known = names(1000)
 
     def ask(item: Any) -> bool:
         return replica.is_revoked(ISSUER, *item)
 
-    return [Job(f"{size}", ask, items, f"{size} nothing"), Job(f"{size} nothing", lambda item: None, items)]
+    def same(number: int) -> list[Any]:
+        return known * 3
+
+    def new(number: int) -> list[Any]:
+        return names(1005)
+
+    return [
+        Job(f"same {size}", ask, same, f"same nothing {size}", 1000),
+        Job(f"same nothing {size}", lambda item: None, same, None, 1000),
+        Job(f"new {size}", ask, new, f"new nothing {size}"),
+        Job(f"new nothing {size}", lambda item: None, new),
+    ]
 
 
 def run(*, quick: bool) -> list[Verdict]:
@@ -105,16 +119,16 @@ def run(*, quick: bool) -> list[Verdict]:
             rows.append([f"{size:,}", f"{memory / size:.0f}", f"{memory / 1e6:.1f}", f"{seconds:.2f}"])
         series = interleave(jobs, 10 if quick else 60, label="replica")
         for row, size in zip(rows, sizes, strict=True):
-            row.append(f"{series[str(size)].median * 1000:.0f}")
-    found.append(at_most(f"look-up, {sizes[-1]:,} against {sizes[0]:,} entries", flat(series, sizes), 1.2))
+            row += [f"{series[f'{kind} {size}'].median * 1000:.0f}" for kind in ("same", "new")]
+    most, least = sizes[-1], sizes[0]
+    what = f"look-up, {most:,} against {least:,} entries"
+    found.append(at_most(f"{what}, tokens in use", Ratio.of(series[f"same {most}"], series[f"same {least}"]), 1.2))
+    new = Ratio.of(series[f"new {most}"], series[f"new {least}"])
+    found.append(information(f"{what}, tokens never seen", show_ratio(new)))
     print("\n== replica: a local copy of a list in a file ==\n")
-    table(["entries", "bytes each", "MB", "s to first sync", "ns per look-up"], rows)
+    table(["entries", "bytes each", "MB", "s to first sync", "ns, tokens in use", "ns, never seen"], rows)
     goals(found)
     return found
-
-
-def flat(series: dict[str, Any], sizes: tuple[int, ...]) -> Ratio:
-    return Ratio.of(series[str(sizes[-1])], series[str(sizes[0])])
 
 
 def measured(where: str, entries: int, rounds: int, folder: Path) -> list[float]:
