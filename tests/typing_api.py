@@ -10,10 +10,12 @@ from jwtconnect_mw import ANY_AUDIENCE, AccessToken, Anonymous, AuthError, Beare
 from jwtconnect_mw import TrustedIssuer as Trusted
 from jwtconnect_mw.asgi import BearerMiddleware as AsgiMiddleware
 from jwtconnect_mw.fetch import Fetched
+from jwtconnect_mw.health import Health
 from jwtconnect_mw.issuer import GrantError, Issuer, IssuerApp, SigningKeys, Tokens
 from jwtconnect_mw.revocation import (
     Family,
     MemoryRevocationList,
+    ReplicatedRevocationList,
     RevocationList,
     RevocationLookup,
     SQLiteRevocationList,
@@ -55,6 +57,24 @@ def build(wsgi: WSGIApplication, asgi: ASGI3Application) -> tuple[WSGIApplicatio
     )
     BearerAuth(Trusted("https://as.example", audience="api"), fetch=fetch, cache_size=0)
     return WsgiMiddleware(wsgi, auth), AsgiMiddleware(asgi, auth)
+
+
+def observe(event: str, label: str, value: float) -> None:
+    print(event, label, value)
+
+
+def replicate(wsgi: WSGIApplication) -> tuple[WSGIApplication, ASGI3Application]:
+    backend = SQLiteRevocationList("revoked.db")
+    replica = ReplicatedRevocationList(backend, max_staleness=5, on_stale="allow", poll=0.1, clock=ManualClock())
+    revocations: RevocationList = replica
+    auth = BearerAuth(Trusted("https://as.example", audience="a"), revocations=revocations, observer=observe)
+    Issuer("https://as.example", audience="a", revocations=replica)
+    replica.watch(lambda age: print(age + 1))
+    auth.start()
+    print(replica.sync(wait=1.0), replica.health()["entries"], auth.health()["revocations"]["state"])
+    replica.close()
+    health = Health(auth, required=["https://as.example"])
+    return health, health.asgi
 
 
 class Conformance(RevocationListConformance):
