@@ -189,7 +189,8 @@ def test_a_look_up_is_one_command_or_none(server: RedisServer) -> None:
             assert not revoked(revocations)
             calls = {name: stats["calls"] for name, stats in client.info("commandstats").items()}
         assert calls.get("cmdstat_hmget") == 1
-        assert set(calls) - {"cmdstat_hmget", "cmdstat_config|resetstat", "cmdstat_info"} == set()
+        ours = {"cmdstat_config", "cmdstat_config|resetstat", "cmdstat_info"}
+        assert set(calls) - ours == {"cmdstat_hmget"}
 
 
 def test_a_user_with_a_password_and_few_rights(
@@ -203,7 +204,7 @@ def test_a_user_with_a_password_and_few_rights(
     errors: list[BaseException] = []
     try:
         use(url)
-        for wrong in (f"redis://list:{quote(PASSWORD[:-1], safe='')}@{host}", f"{url[:-1]}1", f"{url}/99"):
+        for wrong in (f"redis://list:{quote(PASSWORD[:-1], safe='')}@{host}", url.replace(f":{server.port}", ":1"), f"{url}/99"):
             with closing(RedisRevocationList(wrong)) as revocations, pytest.raises(redis.RedisError) as caught:
                 revoked(revocations, token="x")
             errors.append(caught.value)

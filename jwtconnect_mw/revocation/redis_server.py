@@ -53,9 +53,11 @@ class Server:
         """What the script returns. Asked once more where the connection broke, unless ``repeat`` is False."""
         try:
             return self._run(script, arguments)
-        except redis.ReadOnlyError:
-            # A primary that was demoted: its name may lead to another one by now.
-            self.close()
+        except redis.ResponseError as error:
+            # Of a script, Redis 6 tells it in words only.
+            if isinstance(error, redis.ReadOnlyError) or "READONLY" in str(error):
+                # A primary that was demoted: its name may lead to another one by now.
+                self.close()
             raise
         except redis.ConnectionError:
             if not repeat:
