@@ -29,9 +29,10 @@ class RedisRevocationList:
     """Safe for threads, processes and fork. Redis 6, Valkey 7 or later; each call is one atomic step of the server.
 
     ``url``: ``redis://user:password@host:port/db``, ``rediss://`` for TLS, ``unix://``; percent-encode the password.
-    No connection is made before the list is first asked. ``prefix``: of the list's four keys, which are all in one
-    slot of a cluster; lists with one prefix are one list. ``timeout``: seconds, up to 60, that connecting, an answer,
-    and waiting for a free connection may each last; a connection that broke is tried once more.
+    No connection is made before the list is first asked. ``prefix``: of the list's four keys; lists with one prefix
+    are one list. The keys are all in one slot, so in a cluster the URL must name the primary that has it.
+    ``timeout``: seconds, up to 60, that connecting, an answer, and waiting for a free connection may each last; a
+    connection that broke is tried once more.
     ``wait_replicas``: so many replicas must confirm each write (WAIT, half the timeout), or redis.TimeoutError is
     raised although the primary has written. Without it, a failover may undo the last writes: a revocation is gone, a
     spent refresh token good again. WAIT narrows that window, and closes it where only such a replica is promoted.
