@@ -20,7 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 MODULES = ["_http", "_strict", "_jwk", "_jose", "claims", "verifier", "policy", "rules", "auth", "token"]
 MODULES += [f"revocation/{name}" for name in ("entries", "rotation", "memory", "sqlite", "schema")]
-MODULES += [f"revocation/{name}" for name in ("redis", "redis_server", "redis_texts")]
+MODULES += [f"revocation/{name}" for name in ("redis", "redis_epochs", "redis_server", "redis_texts")]
 TESTS = [
     *("cases", "settings", "token", "verifier", "cache", "adapters", "revocation", "wsgi", "asgi", "package"),
     *(

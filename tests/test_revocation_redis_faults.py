@@ -136,7 +136,7 @@ def test_a_fresh_epoch_for_each_loss(server: RedisServer, make: Make) -> None:
         flush(server)
         epochs.append(revocations.changes(None).epoch)
     assert len(set(epochs)) == 20
-    assert len(revocations._epochs) == 8
+    assert len(revocations._calls._epochs) == 8
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -403,7 +403,7 @@ def test_a_fork_amid_calls_of_other_threads(server: RedisServer, make: Make) -> 
     """redis-py's locks, and ours, may be held by a thread that the child does not have."""
     revocations = make(server)
     pool = revocations._server._client.connection_pool
-    with revocations._lock, pool._fork_lock, getattr(pool, "_lock", nullcontext()):  # not all versions have both
+    with revocations._calls._lock, pool._fork_lock, getattr(pool, "_lock", nullcontext()):  # not all versions have both
         assert Child(lambda: [present(revocations, 0).answer]).result() == ["advanced"]
     assert present(revocations, 1).answer == "advanced"
 
