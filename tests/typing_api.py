@@ -13,8 +13,11 @@ from jwtconnect_mw.fetch import Fetched
 from jwtconnect_mw.health import Health
 from jwtconnect_mw.issuer import GrantError, Issuer, IssuerApp, SigningKeys, Tokens
 from jwtconnect_mw.revocation import (
+    Change,
+    ChangeFeed,
     Family,
     MemoryRevocationList,
+    RedisRevocationList,
     ReplicatedRevocationList,
     RevocationList,
     RevocationLookup,
@@ -80,6 +83,19 @@ def replicate(wsgi: WSGIApplication) -> tuple[WSGIApplication, ASGI3Application]
 class Conformance(RevocationListConformance):
     def make(self, clock: Callable[[], float]) -> RevocationList:
         return SQLiteRevocationList(Path("revoked.db"), clock=clock, timeout=1)
+
+
+def on_a_server() -> RevocationList:
+    return RedisRevocationList("redis://localhost", prefix="x", clock=ManualClock(5.0), timeout=1, wait_replicas=1)
+
+
+def copied(feed: ChangeFeed) -> tuple[Change, ...]:
+    found = feed.changes(None, limit=10, wait=1.5)
+    feed.restore([Change("subject", "https://as.example", "alice", 5.0, 4.0), *found.entries])
+    return feed.changes(found.cursor).entries if found.more and found.epoch else found.entries
+
+
+redis_feed: ChangeFeed = RedisRevocationList("redis://localhost")
 
 
 def rotate(revocations: RevocationList) -> str:
