@@ -1,4 +1,4 @@
-"""A process that others race with: `python -m tests.racer race PATH THREADS` or `python -m tests.racer write PATH`."""
+"""A process that others race with: `python -m tests.racer race PLACE FIRST COUNT`, or `... write PATH`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from dataclasses import replace
 from functools import partial
 
-from jwtconnect_mw.revocation import Family, RevocationList, SQLiteRevocationList, Step
+from jwtconnect_mw.revocation import Family, RedisRevocationList, RevocationList, SQLiteRevocationList, Step
 from jwtconnect_mw.testing import ManualClock
 from jwtconnect_mw.testing.revocation.backend import FAMILY, present
 from jwtconnect_mw.testing.revocation.races import together
@@ -46,9 +46,16 @@ def crowd(revocations: RevocationList, kind: str, number: int, first: int, count
     return together(works)
 
 
-def race(path: str, first: int, count: int) -> None:
+def opened(place: str) -> SQLiteRevocationList | RedisRevocationList:
+    """The list of a file or of a server."""
+    if place.startswith("redis://"):
+        return RedisRevocationList(place, clock=ManualClock(NOW), timeout=PATIENCE)
+    return SQLiteRevocationList(place, clock=ManualClock(NOW), timeout=PATIENCE)
+
+
+def race(place: str, first: int, count: int) -> None:
     """A line in, "kind number": the answers out."""
-    revocations = SQLiteRevocationList(path, clock=ManualClock(NOW), timeout=PATIENCE)
+    revocations = opened(place)
     print("ready", flush=True)
     for line in sys.stdin:
         kind, number = line.split()

@@ -13,12 +13,19 @@ from pathlib import Path
 
 import pytest
 
-from jwtconnect_mw.revocation import MemoryRevocationList, RevocationList, SQLiteRevocationList, Step
+from jwtconnect_mw.revocation import (
+    MemoryRevocationList,
+    RedisRevocationList,
+    RevocationList,
+    SQLiteRevocationList,
+    Step,
+)
 from jwtconnect_mw.testing import ManualClock
 from jwtconnect_mw.testing.revocation.backend import present, revoked
 
 from .kit import NOW
 from .racer import FAMILIES, PATIENCE, WRITES, ask, crowd, one_of
+from .redis_kit import running
 
 ROOT = Path(__file__).parents[1]
 CROWD, PROCESSES = 200, 4
@@ -33,13 +40,13 @@ def rounds(long: bool) -> int:
 
 
 class Racers:
-    """Processes that look at one file, each with its share of the crowd."""
+    """Processes that look at one file or server, each with its share of the crowd."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, place: str) -> None:
         share = CROWD // PROCESSES
         self.processes = [
             subprocess.Popen(
-                [sys.executable, "-m", "tests.racer", "race", str(path), str(number * share), str(share)],
+                [sys.executable, "-m", "tests.racer", "race", place, str(number * share), str(share)],
                 cwd=ROOT,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -77,14 +84,39 @@ def in_memory(_: Path) -> Iterator[tuple[RevocationList, Crowd]]:
 def in_sqlite(place: Path) -> Iterator[tuple[RevocationList, Crowd]]:
     path = place / "revoked.db"
     with closing(SQLiteRevocationList(path, clock=ManualClock(NOW), timeout=PATIENCE)) as revocations:
-        racers = Racers(path)
+        racers = Racers(str(path))
         try:
             yield revocations, racers
         finally:
             racers.stop()
 
 
-@pytest.fixture(params=[in_memory, in_sqlite])
+@contextmanager
+def on_a_server(kind: str, place: Path) -> Iterator[tuple[RevocationList, Crowd]]:
+    with (
+        running(kind, place) as server,
+        closing(RedisRevocationList(server.url, clock=ManualClock(NOW), timeout=PATIENCE)) as revocations,
+    ):
+        racers = Racers(server.url)
+        try:
+            yield revocations, racers
+        finally:
+            racers.stop()
+
+
+@contextmanager
+def in_valkey(place: Path) -> Iterator[tuple[RevocationList, Crowd]]:
+    with on_a_server("valkey", place) as raced:
+        yield raced
+
+
+@contextmanager
+def in_redis(place: Path) -> Iterator[tuple[RevocationList, Crowd]]:
+    with on_a_server("redis", place) as raced:
+        yield raced
+
+
+@pytest.fixture(params=[in_memory, in_sqlite, in_valkey, in_redis])
 def raced(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[RevocationList, Crowd]]:
     with request.param(tmp_path) as raced:
         yield raced

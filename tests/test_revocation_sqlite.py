@@ -97,7 +97,7 @@ def foreign(path: Path) -> None:
 def later(path: Path) -> None:
     SQLiteRevocationList(path).close()
     with closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA user_version = 2")
+        connection.execute("PRAGMA user_version = 3")
 
 
 def truncated(path: Path) -> None:
@@ -382,7 +382,7 @@ class Holder:
         with how() as connection:
             self.busy.wait(LIMIT)
             assert self.done.wait(LIMIT)
-            connection.execute("INSERT OR IGNORE INTO about SELECT birth FROM about WHERE 0").fetchall()
+            connection.execute("INSERT OR IGNORE INTO about SELECT birth, epoch FROM about WHERE 0").fetchall()
 
     def stop_when_forking(self, late: threading.Thread) -> None:
         while not self.connections._forking:

@@ -65,7 +65,7 @@ class Callers:
 def _own_auth(issuer: Issuer) -> BearerAuth:
     audience = {issuer.issuer, *issuer.audiences}
     policy = TrustedIssuer(issuer.issuer, audience=audience, keys=issuer, profile="rfc9068")
-    return BearerAuth(policy, revocations=issuer.revocations, clock=issuer.clock)
+    return BearerAuth(policy, revocations=issuer.authority, clock=issuer.clock)
 
 
 def _scheme(authorization: str) -> str:

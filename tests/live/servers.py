@@ -102,10 +102,13 @@ class Running:
 
 @contextmanager
 def started(
-    name: str, folder: Path, module: str = "tests.live.app", port: int = 0, **environ: str
+    name: str, folder: Path, module: str = "tests.live.app", port: int = 0, server: Server | None = None, **environ: str
 ) -> Iterator[Running]:
-    """The server, from start to end, with an issuer of its own. ``module`` has the applications wsgi and asgi."""
-    server, log = SERVERS[name], folder / f"{name}.log"
+    """The server, from start to end, with an issuer of its own. ``module`` has the applications wsgi and asgi.
+
+    ``server``: one that is not in SERVERS. ``environ``: more variables for it.
+    """
+    server, log = server or SERVERS[name], folder / f"{name}.log"
     with FakeIssuer() as issuer, socket.socket() as held, log.open("ab") as output:
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)  # one that is only held lets the server's in
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
