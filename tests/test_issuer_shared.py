@@ -56,8 +56,13 @@ def test_it_can_be_mounted() -> None:
 
 @pytest.mark.parametrize(
     ("field", "secret", "algorithm"),
-    [("keys", b"x" * 31, "HS256"), ("keys", "x" * 64, "HS256"), ("keys", b"x" * 63, "HS512"), ("algorithm", SECRET, "RS256")],
-)  # fmt: skip
+    [
+        ("keys", b"x" * 31, "HS256"),
+        ("keys", "x" * 64, "HS256"),
+        ("keys", b"x" * 63, "HS512"),
+        ("algorithm", SECRET, "RS256"),
+    ],
+)
 def test_what_is_refused(field: str, secret: bytes, algorithm: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         SharedSecret(secret, algorithm=algorithm)

@@ -16,7 +16,7 @@ _log = logging.getLogger("jwtconnect_mw.issuer")
 
 
 class Mint:
-    """``signer``: gives the key that signs now. ``lifetime``: of access tokens, in seconds. ``token_id``: makes a jti."""
+    """``signer``: gives the key that signs now. ``lifetime``: of access tokens, in seconds. ``token_id``: makes jti."""
 
     def __init__(
         self, issuer: str, signer: Callable[[], Signer], hooks: Hooks, lifetime: int, token_id: Callable[[], str]

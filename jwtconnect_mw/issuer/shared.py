@@ -1,5 +1,6 @@
-"""A secret that an issuer shares with all who verify its tokens (HS256): for hosts that began so. Keys are better: whoever
-can verify a token of this kind can make one.
+"""A secret that an issuer shares with all who verify its tokens (HS256): for hosts that began so.
+
+Keys are better: whoever can verify a token of this kind can make one.
 """
 
 from __future__ import annotations
@@ -71,11 +72,11 @@ class SharedSecret:
     def list(self) -> tuple[KeyInfo, ...]:
         return (KeyInfo(_KID, self.algorithm, "current"),)
 
-    def rotate(self, *, at_once: bool = False) -> NoReturn:
+    def rotate(self, *, at_once: bool = False) -> NoReturn:  # noqa: ARG002  # as SigningKeys has it
         """Raises KeyChangeError."""
         raise KeyChangeError("a shared secret is changed where it is configured")
 
-    def drop(self, kid: str) -> NoReturn:
+    def drop(self, kid: str) -> NoReturn:  # noqa: ARG002  # as SigningKeys has it
         """Raises KeyChangeError."""
         raise KeyChangeError("a shared secret is changed where it is configured")
 
