@@ -1,4 +1,4 @@
-"""The application for INSTALLED_APPS."""
+"""The application as ``INSTALLED_APPS`` names it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from django.apps import AppConfig, apps
 
 
 class JWTConnectConfig(AppConfig):
-    """``"jwtconnect_mw.django"`` in INSTALLED_APPS finds it."""
-
     name = "jwtconnect_mw.django"
     label = "jwtconnect_mw"
     verbose_name = "JWT access tokens"
@@ -15,8 +13,9 @@ class JWTConnectConfig(AppConfig):
 
     def ready(self) -> None:
         """Nothing is wired yet: settings are read when they are first needed."""
-        from . import checks, conf  # noqa: F401  # checks register themselves
+        from . import checks, conf, signals  # noqa: F401  # the checks register themselves
 
         conf.follow_settings()
+        signals.connect()
         if apps.is_installed("drf_spectacular"):
             from . import schema  # noqa: F401  # it registers itself

@@ -1,0 +1,14 @@
+"""The Django project of the tests. Django is configured once in a process: whoever needs it calls ``setup()``."""
+
+from __future__ import annotations
+
+import os
+
+import django
+from django.conf import settings
+
+
+def setup() -> None:
+    if not settings.configured:
+        os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.djproject.settings")
+        django.setup()
