@@ -17,7 +17,7 @@ from .requests import asked
 _TOLD = "_jwtconnect_mw_challenge"
 
 
-class JWTConnectAuthBearer(BaseAuthentication):  # type: ignore[misc]  # has no types
+class JWTConnectAuthBearer(BaseAuthentication):
     """``request.user`` is the user that the settings say, ``request.auth`` the AccessToken.
 
     A request without a token is left to the next class and to the permissions of the view. Public paths of the
@@ -46,7 +46,7 @@ class JWTConnectAuthBearer(BaseAuthentication):  # type: ignore[misc]  # has no 
         return getattr(http, _TOLD, None) or _challenge(_answer(http, NoCredentials()))
 
 
-class BearerRefused(APIException):  # type: ignore[misc]  # has no types
+class BearerRefused(APIException):
     """An answer of BearerAuth as DRF raises answers: its status, challenge, Retry-After and body."""
 
     def __init__(self, response: Response, detail: Mapping[str, str]) -> None:
@@ -74,11 +74,11 @@ class BearerRefused(APIException):  # type: ignore[misc]  # has no types
         """It stays."""
 
 
-class BearerFailed(BearerRefused, AuthenticationFailed):  # type: ignore[misc]  # has no types
+class BearerFailed(BearerRefused, AuthenticationFailed):
     """401."""
 
 
-class BearerDenied(BearerRefused, PermissionDenied):  # type: ignore[misc]  # has no types
+class BearerDenied(BearerRefused, PermissionDenied):
     """403."""
 
 

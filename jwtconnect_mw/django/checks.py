@@ -30,7 +30,9 @@ from .conf import STAGES, Wiring
 from .problems import SettingProblem
 
 MIDDLEWARE = "jwtconnect_mw.django.middleware.BearerMiddleware"
-_BEFORE_IT = tuple(f"django.contrib.{name}Middleware" for name in ("sessions.middleware.Session", "auth.middleware.Authentication"))
+_BEFORE_IT = tuple(
+    f"django.contrib.{name}Middleware" for name in ("sessions.middleware.Session", "auth.middleware.Authentication")
+)
 LONG_SECRET = 48
 """Bytes that a secret should have; 32 are the least that is taken."""
 

@@ -1,5 +1,6 @@
-"""What the settings make: the verifier, the issuer, the list and the users of a project. Made when first needed, once for
-each state of the settings.
+"""What the settings make: the verifier, the issuer, the list and the users of a project.
+
+Made when first needed, once for each state of the settings.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ from .users import Users
 
 STAGES = ("users", "revocations", "issuer", "policies", "auth")
 """The parts of a Wiring, each built of those before it."""
+
+
+_SHARED = "audience", "keys"  # of all trusted issuers that name none themselves
 
 
 class Wiring:
@@ -94,11 +98,11 @@ class Wiring:
     def _policy(self, entry: Any, where: str) -> TrustedIssuer:
         if isinstance(entry, TrustedIssuer):
             return entry
-        arguments = {"issuer": entry} if isinstance(entry, str) else entry
-        if not isinstance(arguments, Mapping):
+        given = {"issuer": entry} if isinstance(entry, str) else entry
+        if not isinstance(given, Mapping):
             raise SettingProblem("E003", f"{where}: each is a dict of the arguments of TrustedIssuer, or a name.")
-        shared = {name: self.options[name] for name in ("audience", "keys") if name in self.options}
-        arguments = {**shared, **checked(arguments, POLICY, where)}
+        arguments: dict[str, Any] = {name: self.options[name] for name in _SHARED if name in self.options}
+        arguments.update(checked(given, POLICY, where))
         name = arguments.pop("issuer", "")
         if "audience" not in arguments:
             raise SettingProblem("E003", f"{where}: the audience of {name!r} is missing.")

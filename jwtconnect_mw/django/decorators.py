@@ -52,7 +52,7 @@ def scopes_required(*scopes: str) -> Callable[[View], View]:
 
 
 class ScopesRequiredMixin:
-    """For class-based views, plain or ``async``, to the left of View: ``required_scopes`` as ``scopes_required`` has."""
+    """For class-based views, plain or ``async``, to the left of View: ``required_scopes`` are demanded of each."""
 
     required_scopes: ClassVar[tuple[str, ...]] = ()
 

@@ -84,14 +84,15 @@ class JWTConnectAuthTokenBuilder:
         return _Built(tokens, user)
 
     @staticmethod
-    def create(data: Mapping[str, Any], alg: str | None = None, lifetime: float | None = None, **_: Any) -> dict[str, Any]:
+    def create(
+        data: Mapping[str, Any], alg: str | None = None, lifetime: float | None = None, **_: Any
+    ) -> dict[str, Any]:
         """The signed pair of what ``build`` gave, with ``token_type`` and ``expires_in``; its texts are nowhere else.
 
         ``lifetime``: seconds of the access token, if other than built. Claims that were changed after ``build`` are
         taken over, into a new pair; iss, jti, iat, exp and the like stay the issuer's. ``alg``: that of the issuer.
         Raises ConfigurationError and GrantError.
         """
-        wired = wiring()
         built = data if isinstance(data, _Built) else None
         if built is None or built.is_changed(lifetime):
             access = dict(data["access_token"])
@@ -148,8 +149,12 @@ def _audience(asked: Any, wired: Wiring, issuer: ProjectIssuer) -> Any:
 
 
 def _claims(text: str) -> dict[str, Any]:
-    return json_object.read(b64url_decode(text.split(".")[1].encode()))
+    return _part(text.split(".", 2)[1])
 
 
 def _header(text: str) -> dict[str, Any]:
-    return json_object.read(b64url_decode(text.split(".")[0].encode()))
+    return _part(text.partition(".")[0])
+
+
+def _part(segment: str) -> dict[str, Any]:
+    return json_object.read(b64url_decode(segment.encode()))

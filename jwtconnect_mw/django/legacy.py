@@ -16,8 +16,11 @@ from .material import certified, signing_source
 from .problems import SettingProblem
 
 CLAIMS_MAP = {"username": "username", "first_name": "given_name", "last_name": "family_name", "email": "email"}
-HANDLERS = tuple(f"{package}.JWTConnectAuthKeyHandler"
-                 for package in ("jwtconnect_auth.jwts", "jwtconnect_auth.jwks", "jwtconnect_mw.django.jwts"))  # fmt: skip
+HANDLERS = (
+    "jwtconnect_auth.jwts.JWTConnectAuthKeyHandler",
+    "jwtconnect_auth.jwks.JWTConnectAuthKeyHandler",
+    "jwtconnect_mw.django.jwts.JWTConnectAuthKeyHandler",
+)
 """What names our own key provider, then and now."""
 _NAMES = ("JWTAUTH_KEY", "JWTAUTH_CERT", "JWTAUTH_ISSUER", "JWTAUTH_ALGORITHM", "JWTAUTH_KEYJAR_HANDLER")
 
@@ -79,7 +82,7 @@ def _handled(handler: object, algorithm: str) -> SigningKeys | SharedSecret:
     """Keys as cryptojwt has them: each can say itself as a JWK."""
     try:
         provider = import_string(handler) if isinstance(handler, str) else handler
-        jwks = [key.serialize(private=True) for key in _called(provider.keys)]
+        jwks = [key.serialize(private=True) for key in _called(provider)]
     except Exception as error:  # a foreign class: whatever it raises, the text may hold anything
         problem = f"JWTAUTH_KEYJAR_HANDLER gives no keys: {type(error).__name__}."
         raise SettingProblem("E015", problem) from None
@@ -91,8 +94,8 @@ def _handled(handler: object, algorithm: str) -> SigningKeys | SharedSecret:
         raise _key_problem(error) from None
 
 
-def _called(keys: Any) -> Any:
-    return keys() if callable(keys) else keys
+def _called(provider: Any) -> Any:
+    return provider.keys() if callable(provider.keys) else provider.keys
 
 
 def _octets(jwk: Mapping[str, Any]) -> bytes:

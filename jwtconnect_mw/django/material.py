@@ -9,8 +9,8 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
-from .._private import native_from_pem
 from .._jwk import UnusableKeyError
+from .._private import native_from_pem
 from ..errors import ConfigurationError
 
 

@@ -25,7 +25,17 @@ def _parameters(kind: type) -> frozenset[str]:
 AUTH = _parameters(BearerAuth) - {"issuers", "revocations", "remote_user"}
 POLICY = _parameters(TrustedIssuer)
 ISSUER = _parameters(Issuer) - {"revocations", "clock"}
-KNOWN = AUTH | {"issuers", "audience", "keys", "revocations", "issuer", "user", "user_claim", "user_lookup", "claims_map"}
+KNOWN = AUTH | {
+    "issuers",
+    "audience",
+    "keys",
+    "revocations",
+    "issuer",
+    "user",
+    "user_claim",
+    "user_lookup",
+    "claims_map",
+}
 """Every name of the dict."""
 _CALLABLE = frozenset({"on_refused", "fetch", "clock", "claims", "is_active", "on_event", "token_id", "scope_claim"})
 
@@ -47,8 +57,12 @@ def checked(given: Mapping[Any, Any], known: Collection[str], where: str) -> dic
     """A copy with what dotted paths name. Raises SettingProblem for unknown names."""
     unknown = sorted(str(name) for name in given if name not in known)
     if unknown:
-        raise SettingProblem("E002", f"{where} has unknown names: {', '.join(unknown)}. Known: {', '.join(sorted(known))}.")
-    return {name: imported(value, f"{where}[{name!r}]") if _is_path(name, value) else value for name, value in given.items()}
+        raise SettingProblem(
+            "E002", f"{where} has unknown names: {', '.join(unknown)}. Known: {', '.join(sorted(known))}."
+        )
+    return {
+        name: imported(value, f"{where}[{name!r}]") if _is_path(name, value) else value for name, value in given.items()
+    }
 
 
 def imported(path: str, where: str) -> Any:

@@ -12,7 +12,7 @@ from ..token import AccessToken
 from .authentication import refused
 
 
-class TokenHasScopes(BasePermission):  # type: ignore[misc]  # has no types
+class TokenHasScopes(BasePermission):
     """For views with ``required_scopes``: a collection of scopes, or a dict from method to one (others need none).
 
     403 with the challenge of RFC 6750 where a scope is missing, 401 without a token.

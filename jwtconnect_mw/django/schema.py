@@ -7,7 +7,7 @@ from typing import Any
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 
 
-class JWTConnectAuthBearerScheme(OpenApiAuthenticationExtension):  # type: ignore[misc, no-untyped-call]  # has no types
+class JWTConnectAuthBearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # has no types
     """OpenAPI 3, Security Scheme Object, type http."""
 
     target_class = "jwtconnect_mw.django.authentication.JWTConnectAuthBearer"

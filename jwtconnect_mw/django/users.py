@@ -28,7 +28,7 @@ class Users:
 
     def __init__(self, mode: object, claim: object, lookup: object, claims_map: object, *, hashed: bool) -> None:
         if mode not in ("stateless", "database"):
-            raise SettingProblem("E007", "JWTCONNECT_MW['user'] is \"stateless\" or \"database\".")
+            raise SettingProblem("E007", 'JWTCONNECT_MW[\'user\'] is "stateless" or "database".')
         for name, value in (("user_claim", claim), ("user_lookup", lookup)):
             if not isinstance(value, str) or not value:
                 raise SettingProblem("E007", f"JWTCONNECT_MW[{name!r}] is a non-empty string.")
@@ -129,5 +129,3 @@ _NOT_MAPPED = frozenset(("cnf", "at_hash", "c_hash", "events", "typ", "ttype"))
 def _plain(value: Any) -> Any:
     """What JSON can say as it is; the text of anything else, such as a UUID or a date."""
     return value if value is None or isinstance(value, (str, bool, int, float, list, dict)) else str(value)
-
-

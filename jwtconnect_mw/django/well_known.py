@@ -1,4 +1,4 @@
-"""The metadata of an issuer at the root of its host (RFC 8414 section 3.1), beside endpoints that are included anywhere:
+"""The metadata of an issuer at the root of its host (RFC 8414 section 3.1), wherever its endpoints are included:
 ``path("", include("jwtconnect_mw.django.well_known"))`` in the project's own URLconf.
 """
 
