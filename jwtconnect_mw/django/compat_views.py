@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from .._http import Response, challenge, response
-from ..errors import AuthError, InvalidToken
+from ..errors import AuthError, InsufficientScope, InvalidToken
 from ..issuer.answers import NO_STORE, about_tokens, bearer_refused, error_answer, grant_refused
 from ..issuer.bodies import RefusedBody
 from ..issuer.callers import INTROSPECT
@@ -77,6 +77,8 @@ def token_introspection(request: Any, wired: Wiring, issuer: ProjectIssuer) -> R
         wired.users.load(caller.claims)
     if wired.legacy:  # any bearer may ask; what it may see is the issuer's rule all the same
         caller = AccessToken(caller.claims, caller.issuer, caller.scopes | {INTROSPECT})
+    if not caller.has_scopes(INTROSPECT):
+        raise InsufficientScope(INTROSPECT)
     fields = read_fields(request)
     if "token" in fields:
         found = issuer.introspect(fields["token"], caller=caller)
@@ -91,15 +93,20 @@ def _needed(fields: Mapping[str, str], name: str, problem: str | None = None) ->
     return fields[name]
 
 
-def _by_id(token_id: str, issuer: ProjectIssuer, caller: AccessToken) -> Mapping[str, Any]:
-    """By the record of what was issued: its text is not there to be verified."""
+def _by_id(token_id: str, issuer: ProjectIssuer, caller: AccessToken) -> dict[str, Any]:
+    """By the record of what was issued, where there is no text to be verified."""
+    from . import records  # models are there once the applications are
 
-    return {"active": False}
+    found = records.find(token_id)
+    if found is None or found.row.sub != caller.subject or not found.is_live(issuer):
+        return {"active": False}
+    return {"active": True, "iss": issuer.issuer, **found.to_dict()}
 
 
 def _described(found: Mapping[str, Any]) -> dict[str, Any]:
     """With the two times as text, beside the numbers."""
-    return {**found, "issued_at": _moment(found["iat"]), "expire_at": _moment(found["exp"])}
+    times = {"issued_at": found.get("iat"), "expire_at": found["exp"]}
+    return {**found, **{name: _moment(time) for name, time in times.items() if time is not None}}
 
 
 def _moment(seconds: float) -> str:

@@ -20,8 +20,9 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 def public(view: View) -> View:
     """Let requests reach this view without a token, whatever the middleware thinks of the one they bring."""
-    setattr(view, PUBLIC, True)
-    return view
+    opened = _wrapped(view, lambda _: None)
+    setattr(opened, PUBLIC, True)
+    return opened
 
 
 def scopes_required(*scopes: str) -> Callable[[View], View]:
@@ -31,24 +32,29 @@ def scopes_required(*scopes: str) -> Callable[[View], View]:
     """
     needed = checked_scopes("scopes", scopes)
 
-    def decorate(view: Any) -> Any:
-        if iscoroutinefunction(view):
-
-            @wraps(view)
-            async def guarded(request: Any, *args: Any, **kwargs: Any) -> Any:
-                refused = refused_for_scopes(request, needed)
-                return await view(request, *args, **kwargs) if refused is None else refused
-
-        else:
-
-            @wraps(view)
-            def guarded(request: Any, *args: Any, **kwargs: Any) -> Any:
-                refused = refused_for_scopes(request, needed)
-                return view(request, *args, **kwargs) if refused is None else refused
-
-        return guarded
+    def decorate(view: View) -> View:
+        return _wrapped(view, lambda request: refused_for_scopes(request, needed))
 
     return decorate
+
+
+def _wrapped(view: Any, refusal: Callable[[Any], Any]) -> Any:
+    """A view of the same colour, before which ``refusal`` may answer. The view itself stays as it is."""
+    if iscoroutinefunction(view):
+
+        @wraps(view)
+        async def aguarded(request: Any, *args: Any, **kwargs: Any) -> Any:
+            refused = refusal(request)
+            return await view(request, *args, **kwargs) if refused is None else refused
+
+        return aguarded
+
+    @wraps(view)
+    def guarded(request: Any, *args: Any, **kwargs: Any) -> Any:
+        refused = refusal(request)
+        return view(request, *args, **kwargs) if refused is None else refused
+
+    return guarded
 
 
 class ScopesRequiredMixin:

@@ -105,9 +105,7 @@ class JWTConnectAuthTokenBuilder:
         tokens = built.tokens
         if alg is not None and alg != _header(tokens.access_token)["alg"]:
             raise ConfigurationError("alg", "the tokens of this issuer are signed with another algorithm")
-        from . import records
-
-        records.record(tokens, user=built.user)
+        _issuer(wiring()).record(tokens, user=built.user)
         return {
             "access_token": tokens.access_token,
             "refresh_token": tokens.refresh_token,
