@@ -35,9 +35,13 @@ def read_fields(request: Any) -> dict[str, str]:
     """The parameters of a body in any of the three forms. Raises RefusedBody and MalformedMessage."""
     kind = request.META.get("CONTENT_TYPE") or ""
     essence = kind.partition(";")[0].strip().lower()
-    if essence not in (_MULTIPART, _JSON, _FORM):
+    if essence not in (_MULTIPART, _JSON, _FORM, ""):
         raise RefusedBody(_UNSUPPORTED)
     body = read_body(request)
+    if not essence:
+        if body:
+            raise RefusedBody(_UNSUPPORTED)
+        return {}
     if essence == _JSON:
         return _json(body)
     if essence == _MULTIPART:

@@ -70,12 +70,13 @@ def keys(settings: Any) -> SigningKeys | SharedSecret:
         if algorithm in SHARED_ALGORITHMS:
             return SharedSecret(key.encode() if isinstance(key, str) else key, algorithm=algorithm)
         source = signing_source(key)
-        certificate = getattr(settings, "JWTAUTH_CERT", None)
-        if certificate is not None and not certified(source, certificate):
-            raise SettingProblem("E012", "JWTAUTH_CERT is not the certificate or public key of JWTAUTH_KEY.")
-        return SigningKeys(source, algorithm=algorithm)
+        found = SigningKeys(source, algorithm=algorithm)
     except ConfigurationError as error:
         raise _key_problem(error) from None
+    certificate = getattr(settings, "JWTAUTH_CERT", None)
+    if certificate is not None and not certified(source, certificate):
+        raise SettingProblem("E012", "JWTAUTH_CERT is not the certificate or public key of JWTAUTH_KEY.")
+    return found
 
 
 def _handled(handler: object, algorithm: str) -> SigningKeys | SharedSecret:
