@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
@@ -14,7 +15,7 @@ from cryptojwt.jwk.rsa import RSAKey, import_private_rsa_key_from_file
 from cryptojwt.jwk.x509 import import_public_key_from_cert_file
 from cryptojwt.key_jar import KeyJar
 
-from .django_kit import Site, project
+from .django_kit import Site, project, verifying
 
 # Django's settings must be there first.
 from django.contrib.auth import get_user_model  # isort: skip
@@ -132,6 +133,19 @@ def test_build_gives_the_claims_that_create_signs(user: Any) -> None:
         assert JWTConnectAuthKeyHandler.decode_jwt(nobody["access_token"])["ttype"] == "T"
         with pytest.raises(ConfigurationError, match="alg"):
             JWTConnectAuthTokenBuilder.create(data, alg="HS256")
+
+
+def test_a_copy_of_what_build_gave_has_no_tokens(user: Any) -> None:
+    with old():
+        data = JWTConnectAuthTokenBuilder.build(user)
+        copied = copy.deepcopy(data)
+        assert (type(copied), copied) == (dict, data)
+        assert data["access_token"]["jti"] != part(JWTConnectAuthTokenBuilder.create(copied)["access_token"])["jti"]
+
+
+def test_a_project_without_an_issuer_makes_no_tokens(user: Any) -> None:
+    with old({}, new=verifying()), pytest.raises(ConfigurationError, match="issuer"):
+        pair(user)
 
 
 def test_claims_that_were_changed_after_build_are_signed(user: Any) -> None:
@@ -355,6 +369,14 @@ class OwnSecret:
     keys = (SYMKey(key=b"another secret that is long enough"),)
 
 
+class ShortSecret:
+    keys = (SYMKey(key=b"seventeen octets."),)
+
+
+class NoKeys:
+    keys = ()
+
+
 def broken() -> None:
     raise RuntimeError("with a secret in it")
 
@@ -397,6 +419,8 @@ PROBLEMS: dict[str, tuple[str, dict[str, Any]]] = {
     "one scheme": ("E014", {"JWTAUTH_AUTH_HEADER_TYPES": "Bearer"}),
     "no handler": ("E015", {"JWTAUTH_KEYJAR_HANDLER": "no.such.handler"}),
     "a handler that fails": ("E015", {"JWTAUTH_KEYJAR_HANDLER": f"{__name__}.broken"}),
+    "a handler with a short secret": ("E011", {"JWTAUTH_KEYJAR_HANDLER": f"{__name__}.ShortSecret"}),
+    "a handler without keys": ("E011", {"JWTAUTH_KEYJAR_HANDLER": f"{__name__}.NoKeys"}),
     "a lifetime of nothing": ("E005", {"JWTAUTH_ACCESS_TOKEN_LIFETIME": 0}),
     "a claim of the issuer": ("E008", {"JWTAUTH_CLAIMS_MAP": {"username": "sub"}}),
     "no map": ("E008", {"JWTAUTH_CLAIMS_MAP": ["username"]}),

@@ -13,14 +13,16 @@ from .django_kit import MIDDLEWARE, SESSIONS, issuing, project, verifying
 # Django's settings must be there first.
 from django.core.checks import run_checks  # isort: skip
 from django.core.exceptions import ImproperlyConfigured  # isort: skip
-from django.test import override_settings  # isort: skip
+from django.test import modify_settings, override_settings  # isort: skip
 
-from jwtconnect_mw import ANY_AUDIENCE, TrustedIssuer
+from jwtconnect_mw import ANY_AUDIENCE, ConfigurationError, TrustedIssuer, revocation
 from jwtconnect_mw.django import conf
 from jwtconnect_mw.django.apps import JWTConnectConfig
 from jwtconnect_mw.django.conf import wiring
 from jwtconnect_mw.django.options import KNOWN
 from jwtconnect_mw.django.revocations import OrmRevocationList
+from jwtconnect_mw.django.users import Users
+from jwtconnect_mw.errors import InactiveUser
 from jwtconnect_mw.revocation import MemoryRevocationList, SQLiteRevocationList
 
 from .kit import AUDIENCE, ISSUER, NOW, SECRET, jwks, key, token
@@ -35,6 +37,10 @@ def make_list() -> MemoryRevocationList:
 
 def make_nothing() -> None:
     """Makes no list."""
+
+
+def make_wrong() -> MemoryRevocationList:
+    raise ConfigurationError("path", "in the mind only")
 
 
 def fail() -> None:
@@ -112,6 +118,7 @@ PROBLEMS: dict[str, tuple[str, str, Any]] = {
     "a list": ("E006", "revocations", verifying(revocations="no.such.list") | {}),
     "a list that is none": ("E006", "revocations", verifying(revocations=5)),
     "what makes no list": ("E006", "revocations", verifying(revocations=f"{__name__}.make_nothing")),
+    "what is refused": ("E006", "path: in the mind", verifying(revocations=f"{__name__}.make_wrong")),
     "what fails": ("E006", "RuntimeError", verifying(revocations=f"{__name__}.fail")),
     "a file that is none": ("E006", "path", verifying(revocations="/no/such/folder/revoked.db")),
     "user": ("E007", "user", verifying(user="session")),
@@ -156,7 +163,8 @@ def test_the_middleware_must_be_behind_those_that_it_overrides(after: str) -> No
     [
         (verifying({"keys": SECRET, "algorithms": ["HS256"]}), ["W001"]),
         (verifying({"keys": SECRET[:32], "algorithms": ["HS256"]}), ["W001", "W002"]),
-        ({"issuers": [{"issuer": ISSUER, "algorithms": ["HS256"]}], "audience": "a", "keys": b"x" * 32}, ["W001", "W002"]),
+        (verifying({"algorithms": ["HS256"], "keys": b"x" * 48}), ["W001"]),
+        ({"issuers": [{"issuer": "a", "algorithms": ["HS256"]}], "audience": "a", "keys": b"x" * 32}, ["W001", "W002"]),
         (issuing(), ["W003"]),
         (verifying(revocations="memory"), ["W003"]),
         (verifying({"issuer": "http://as.example"}), ["W004"]),
@@ -257,3 +265,38 @@ def test_the_application() -> None:
     assert {"issuers", "issuer", "audience", "keys", "revocations", "claims_map", "public", "required_scopes", "user",
             "optional", "preflight", "realm"} <= KNOWN  # fmt: skip
     assert conf.STAGES[-1] == "auth"
+
+
+needs_redis = pytest.mark.skipif(not hasattr(revocation, "RedisRevocationList"), reason="no Redis list here yet")
+needs_replica = pytest.mark.skipif(not hasattr(revocation, "ReplicatedRevocationList"), reason="no replica here yet")
+
+
+@needs_redis
+def test_a_revocation_list_of_redis() -> None:
+    with project(verifying(revocations="redis://127.0.0.1:1/0")):
+        assert type(wiring().revocations).__name__ == "RedisRevocationList"
+
+
+@needs_replica
+def test_a_copy_of_the_list_in_this_process(tmp_path: Path) -> None:
+    with project(issuing(revocations=tmp_path / "list.db", replicate=True)):
+        wired = wiring()
+        assert type(wired.lookups).__name__ == "ReplicatedRevocationList"
+        assert wired.issuer is not None
+        assert wired.issuer.revocations is wired.revocations is not wired.lookups
+    assert ids(verifying(revocations=make_nothing, replicate=True), middleware=[]) == ["E006"]
+
+
+def test_a_project_without_a_user_model() -> None:
+    with override_settings(AUTH_USER_MODEL="nowhere.User"):
+        users = Users("stateless", "sub", "pk", {}, hashed=False)
+        assert not users.can_find({"sub": "alice"})
+        with pytest.raises(InactiveUser):
+            users.load({"sub": "alice"})
+        with pytest.raises(ImproperlyConfigured, match="user model"):
+            Users("database", "sub", "pk", {}, hashed=False)
+
+
+def test_a_project_without_drf_spectacular() -> None:
+    with modify_settings(INSTALLED_APPS={"remove": ["drf_spectacular", "rest_framework"]}), project(verifying()):
+        assert wiring().auth

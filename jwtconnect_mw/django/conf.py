@@ -14,6 +14,7 @@ from typing import Any
 from django.conf import settings
 from django.core.signals import setting_changed
 
+from .. import revocation
 from ..auth import BearerAuth
 from ..policy import TrustedIssuer
 from . import legacy
@@ -23,7 +24,7 @@ from .options import AUTH, ISSUER, NAME, POLICY, checked, read
 from .problems import SettingProblem, naming
 from .users import Users
 
-STAGES = ("users", "revocations", "issuer", "policies", "auth")
+STAGES = ("users", "revocations", "lookups", "issuer", "policies", "auth")
 """The parts of a Wiring, each built of those before it."""
 
 
@@ -60,6 +61,14 @@ class Wiring:
         return revocation_list(self.options.get("revocations", default), self.clock)
 
     @cached_property
+    def lookups(self) -> Any:
+        """The list that the verifier asks: with ``replicate`` a copy in this process, which costs no query."""
+        if not self.options.get("replicate"):
+            return self.revocations
+        with naming("E006", f"{NAME}['replicate']"):
+            return revocation.ReplicatedRevocationList(self.revocations, clock=self.clock)
+
+    @cached_property
     def issuer(self) -> ProjectIssuer | None:
         given = self.options.get("issuer")
         if given is None:
@@ -93,7 +102,7 @@ class Wiring:
     def auth(self) -> BearerAuth:
         chosen = {name: self.options[name] for name in AUTH if name in self.options}
         with naming("E004", NAME):
-            return BearerAuth(*self.policies, revocations=self.revocations, **chosen)
+            return BearerAuth(*self.policies, revocations=self.lookups, **chosen)
 
     def _policy(self, entry: Any, where: str) -> TrustedIssuer:
         if isinstance(entry, TrustedIssuer):
@@ -127,7 +136,7 @@ class Wiring:
         return self._made[key]
 
 
-_lock = threading.Lock()
+_lock = threading.RLock()  # a module that a setting names may ask for the wiring while it is imported
 _current: list[Wiring] = []
 
 
@@ -138,7 +147,7 @@ def wiring() -> Wiring:
     except IndexError:
         pass
     with _lock:
-        if not _current:
+        if not _current:  # pragma: no branch  # another thread was quicker
             made = Wiring()
             for stage in STAGES:
                 getattr(made, stage)

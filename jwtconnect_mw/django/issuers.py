@@ -92,4 +92,3 @@ def _of_user(users: Users, known: Mapping[str, Any], *, strict: bool) -> dict[st
         if strict:
             raise InactiveSubject from None
         return {}
-

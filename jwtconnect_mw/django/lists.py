@@ -31,7 +31,7 @@ def revocation_list(value: object, clock: Callable[[], float]) -> Any:
         if value == "memory":
             return revocation.MemoryRevocationList(clock=clock)
         if isinstance(value, str) and value.startswith(_REDIS):
-            return revocation.RedisRevocationList(value)
+            return revocation.RedisRevocationList(value, clock=clock)
         if isinstance(value, os.PathLike) or (isinstance(value, str) and _FILE.fullmatch(value)):
             return revocation.SQLiteRevocationList(value, clock=clock)
         return _checked(imported(value, _WHERE) if isinstance(value, str) else value)

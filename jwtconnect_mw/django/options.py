@@ -25,17 +25,21 @@ def _parameters(kind: type) -> frozenset[str]:
 AUTH = _parameters(BearerAuth) - {"issuers", "revocations", "remote_user"}
 POLICY = _parameters(TrustedIssuer)
 ISSUER = _parameters(Issuer) - {"revocations", "clock"}
-KNOWN = AUTH | {
-    "issuers",
-    "audience",
-    "keys",
-    "revocations",
-    "issuer",
-    "user",
-    "user_claim",
-    "user_lookup",
-    "claims_map",
-}
+KNOWN = (
+    AUTH
+    | {"replicate"}
+    | {
+        "issuers",
+        "audience",
+        "keys",
+        "revocations",
+        "issuer",
+        "user",
+        "user_claim",
+        "user_lookup",
+        "claims_map",
+    }
+)
 """Every name of the dict."""
 _CALLABLE = frozenset({"on_refused", "fetch", "clock", "claims", "is_active", "on_event", "token_id", "scope_claim"})
 
