@@ -1,4 +1,4 @@
-"""A real PostgreSQL for the tests: started in a directory of its own, reached by a socket in it, gone with the tests."""
+"""A real PostgreSQL for the tests: in a directory of its own, reached by a socket in it, gone with the tests."""
 
 from __future__ import annotations
 

@@ -127,6 +127,7 @@ PROBLEMS: dict[str, tuple[str, str, Any]] = {
     "the map": ("E008", "claims_map", verifying(claims_map=["email"])),
     "an entry of the map": ("E008", "claims_map", verifying(claims_map={"email": 5})),
     "a claim that is registered": ("E008", "exp", verifying(claims_map={"email": "exp"})),
+    "a switch": ("E009", "revoke_on_logout", verifying(revoke_on_logout="yes")),
     "a claim of another kind of token": ("E008", "cnf", verifying(claims_map={"email": "cnf"})),
 }  # fmt: skip
 PROBLEMS["a list"] = ("E002", "no.such.list", PROBLEMS["a list"][2])

@@ -318,7 +318,7 @@ def _after(cursor: str | None, state: RevocationState) -> int:
     if cursor is None:
         return 0
     epoch, _, serial = cursor.partition(".")
-    if epoch != state.epoch or not serial.isdecimal() or int(serial) > state.serial:
+    if epoch != state.epoch or not (serial.isascii() and serial.isdecimal()) or int(serial) > state.serial:
         raise FeedGap
     return int(serial)
 

@@ -1,9 +1,9 @@
 """Transactions that are over when they say so, whatever transaction the caller is in, and connections that get closed.
 
-A revocation that a view's rollback undoes would be none: a thief needs only to make the view fail. With ATOMIC_REQUESTS,
-and inside any ``transaction.atomic()``, the work is therefore done on a connection of its own, opened for it and closed
-after it. SQLite cannot do that, because the caller's transaction may hold the one write lock there is: the work is
-refused at once. Only the transactions that ``django.test.TestCase`` puts around a test are joined.
+A revocation that a view's rollback undoes would be none: a thief needs only to make the view fail. So with
+ATOMIC_REQUESTS, and inside any ``transaction.atomic()``, the work is done on a connection of its own, opened for it and
+closed after it. SQLite cannot do that, because the caller's transaction may hold the one write lock there is: the work
+is refused at once. Only the transactions that ``django.test.TestCase`` puts around a test are joined.
 """
 
 from __future__ import annotations
@@ -94,18 +94,20 @@ def _another_connection(using: str) -> Iterator[None]:
 
 
 def _patiently(using: str, begin: str | None, work: Callable[[], R]) -> R:
-    left = _TRIES
+    left, connection = _TRIES, connections[using]
     while True:
-        done, left = False, left - 1
+        left, done, used = left - 1, False, None
         try:
             with transaction.atomic(using):
-                _begin(connections[using], begin)
+                used = connection.connection
+                _begin(connection, begin)
                 result = work()
                 done = True
-            return result
         except Error as error:
-            if not left or not _may_repeat(connections[using], error, done):
+            if not left or not (_is_undone(error) or (not done and _is_lost(connection, used))):
                 raise
+        else:
+            return result
 
 
 def _begin(connection: BaseDatabaseWrapper, begin: str | None) -> None:
@@ -116,18 +118,19 @@ def _begin(connection: BaseDatabaseWrapper, begin: str | None) -> None:
             cursor.execute(statement)
 
 
-def _may_repeat(connection: BaseDatabaseWrapper, error: Error, done: bool) -> bool:
-    """Whether the database undid everything for a reason that passes. ``done``: only the commit was missing."""
-    if connection.vendor == "sqlite":
-        return False  # it has waited for the lock already
+def _is_undone(error: Error) -> bool:
+    """Whether the database gave the transaction up for a reason that passes. SQLite has waited for its lock already."""
     cause = error.__cause__
     code = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None) or next(iter(error.args), None)
-    if code in _UNDONE:
-        return True
-    if done or connection.is_usable():
-        return False
-    connection.close()  # it was lost: the server was restarted, or has closed what was idle
-    return True
+    return code in _UNDONE
+
+
+def _is_lost(connection: BaseDatabaseWrapper, used: object) -> bool:
+    """Whether the server was restarted, or has closed what was idle. Not for a commit: nobody knows what became of it.
+
+    Django has then opened another connection, or will.
+    """
+    return connection.vendor != "sqlite" and used is not None and connection.connection is not used
 
 
 _thread = threading.local()

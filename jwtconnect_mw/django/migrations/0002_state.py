@@ -15,5 +15,5 @@ def begin(apps: Any, schema_editor: Any) -> None:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("jwtconnect_mw", "0001_initial")]  # noqa: RUF012  # as Django reads it
-    operations = [migrations.RunPython(begin, migrations.RunPython.noop)]  # noqa: RUF012  # as above
+    dependencies = [("jwtconnect_mw", "0001_initial")]
+    operations = [migrations.RunPython(begin, migrations.RunPython.noop)]

@@ -6,7 +6,7 @@ Never asked on the way in of a request, and never what a verdict rests on: that 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from django.conf import settings
@@ -26,17 +26,17 @@ class JWTConnectAuthToken(models.Model):
     access_expire_at = models.DateTimeField(null=True, blank=True)
     refresh_expire_at = models.DateTimeField(null=True, blank=True, db_index=True)
     audience = models.TextField("aud", null=True, blank=True)
-    sid = models.CharField("session", max_length=256, null=True, blank=True, unique=True)
-    sub = models.TextField("subject", null=True, blank=True)
-    access_jti = models.CharField(max_length=256, null=True, blank=True, unique=True)
-    refresh_jti = models.CharField(max_length=256, null=True, blank=True, unique=True)
+    sid = models.CharField("session", max_length=255, null=True, blank=True, unique=True)
+    sub = models.CharField("subject", max_length=255, null=True, blank=True, db_index=True)
+    access_jti = models.CharField(max_length=255, null=True, blank=True, unique=True)
+    refresh_jti = models.CharField(max_length=255, null=True, blank=True, unique=True)
     is_active = models.BooleanField("not revoked", default=True)
     created = models.DateTimeField(auto_now_add=True)
     client_id = models.TextField("client", blank=True, default="")
     scope = models.TextField(blank=True, default="")
     auth_time = models.BigIntegerField("began at", null=True, blank=True)
     sequence = models.BigIntegerField(default=0)
-    previous_jti = models.CharField(max_length=256, null=True, blank=True, db_index=True)
+    previous_jti = models.CharField(max_length=255, null=True, blank=True, db_index=True)
     previous_issued_at = models.DateTimeField(null=True, blank=True)
     previous_expire_at = models.DateTimeField(null=True, blank=True)
 
@@ -51,16 +51,20 @@ class JWTConnectAuthToken(models.Model):
         return f"{self.user or self.sub}: {self.issued_at}"
 
     @classmethod
-    def create(cls, user: Any, **changes: Any) -> JWTConnectAuthToken:
+    def create(cls, user: Any, *, aud: str | Collection[str] | None = None, **more: Any) -> JWTConnectAuthToken:
         """Issue a token pair to ``user`` and record it; the texts stand in ``access_token`` and ``refresh_token`` of
         what is returned, and nowhere else.
 
-        ``audience`` (or ``aud``, also a list), ``scope``, ``claims``, ``client_id``: see Issuer.issue. Raises what that
-        raises, and ConfigurationError where the settings name no issuer.
+        ``aud``: the audience, None for that of the issuer. ``scope``, ``claims``, ``client_id``: see Issuer.issue.
+        Raises what that raises, and ConfigurationError where the settings name no issuer.
         """
-        from ..issuing import issue_to
+        from ..issuing import issue
 
-        return issue_to(user, **changes)
+        tokens, row = issue(user, audience=aud or None, **more)
+        if row is None:
+            raise ValueError("a name in the tokens is too long to be recorded, or holds NUL")
+        row.access_token, row.refresh_token = tokens.access_token, tokens.refresh_token
+        return row
 
     @property
     def iat(self) -> int | None:

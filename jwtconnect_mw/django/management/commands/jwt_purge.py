@@ -1,0 +1,33 @@
+"""``jwt_purge``: drop what is over, a batch at a time."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from ... import records
+
+
+class Command(BaseCommand):
+    help = (
+        "Drops revocations that nothing can meet any more, and records of tokens that expired. Writes drop a few by "
+        "themselves; this is for a table that has grown, and for a nightly job."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--batch", type=int, default=1000, help="rows of one transaction")
+        parser.add_argument("--keep", type=float, default=0, help="days that records outlive their tokens")
+
+    def handle(self, **options: Any) -> None:
+        from ...conf import wiring
+
+        batch, revocations = max(1, options["batch"]), wiring().revocations
+        dropped = forgotten = 0
+        if revocations is not None:
+            while number := revocations.purge(time.time(), limit=batch):
+                dropped += number
+        while number := records.purge(limit=batch, keep=options["keep"] * 86_400):
+            forgotten += number
+        self.stdout.write(f"{dropped} revocations and sessions, {forgotten} records dropped")
