@@ -12,8 +12,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from ....errors import ConfigurationError
 from ....issuer import SigningKeys
-from ....issuer.signing import IssuerKeys
 from ....issuer.keyring import KeyChangeError
+from ....issuer.signing import IssuerKeys
 from ... import issuing
 
 
