@@ -1,1 +1,5 @@
-"""Django: settings, models and commands around the same BearerAuth, Issuer and revocation list as everywhere."""
+"""The Django shim: settings, wiring and Django's own idioms over BearerAuth, Issuer and a revocation list.
+
+``INSTALLED_APPS += ["jwtconnect_mw.django"]``, one line in ``MIDDLEWARE`` and one dict, ``JWTCONNECT_MW``; the older
+``JWTAUTH_*`` settings work alone. Importing this package imports nothing of Django.
+"""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 
 
 class JWTConnectConfig(AppConfig):
@@ -12,6 +12,10 @@ class JWTConnectConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from . import signals
+        """Nothing is wired yet: settings are read when they are first needed."""
+        from . import checks, conf, signals  # noqa: F401  # the checks register themselves
 
+        conf.follow_settings()
         signals.connect()
+        if apps.is_installed("drf_spectacular"):
+            from . import schema  # noqa: F401  # it registers itself

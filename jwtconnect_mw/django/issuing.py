@@ -6,15 +6,15 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from ..errors import ConfigurationError
-from ..issuer import Issuer, Tokens
+from ..issuer import Tokens
 from . import records
+from .conf import wiring
+from .issuers import ProjectIssuer
 from .models import JWTConnectAuthToken
 
 
-def issuer() -> Issuer:
+def issuer() -> ProjectIssuer:
     """That of the settings. Raises ConfigurationError where they name none."""
-    from .conf import wiring
-
     found = wiring().issuer
     if found is None:
         raise ConfigurationError("issuer", "the settings name no issuer")
@@ -30,18 +30,14 @@ def issue(
     client_id: str | None = None,
 ) -> tuple[Tokens, JWTConnectAuthToken | None]:
     """Begin a session of ``user``: the tokens, and the row that was written of them. See Issuer.issue."""
-    from .conf import wiring
-
-    users = wiring().users
-    told = {**users.claims(user), **users.naming(user), **(claims or {})}
-    tokens = issuer().issue(users.subject(user), audience=audience, scope=scope, claims=told, client_id=client_id)
-    return tokens, records.record(tokens, user=user)
+    users, issues = wiring().users, issuer()
+    told = {**(claims or {}), **users.naming(user)}
+    tokens = issues.issue(users.subject(user), audience=audience, scope=scope, claims=told, client_id=client_id)
+    return tokens, records.record(tokens, user=user, alone=issues.single_session)
 
 
 def subjects(user: Any) -> set[str]:
     """What ``user`` is and was called in tokens that may still be good."""
-    from .conf import wiring
-
     return {wiring().users.subject(user), *filter(None, records.live(user).values_list("sub", flat=True))}
 
 

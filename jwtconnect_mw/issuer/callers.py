@@ -50,9 +50,7 @@ class Callers:
         if authorization is not None and _scheme(authorization) == "bearer":
             if "client_secret" in form:
                 raise InvalidRequest
-            token = self._bearer_auth().authenticate(authorization)
-            if token is None:
-                raise NoCredentials  # an ``auth`` that lets requests through whose token it refused
+            token = self.bearer(authorization)
             if not token.has_scopes(INTROSPECT):
                 raise InsufficientScope(INTROSPECT)
             return token
@@ -61,14 +59,21 @@ class Callers:
             raise InvalidClient
         return client
 
+    def bearer(self, authorization: str | None) -> AccessToken:
+        """The access token of a request, whatever its scopes. Raises AuthError."""
+        token = self._bearer_auth().authenticate(authorization)
+        if token is None:
+            raise NoCredentials  # an ``auth`` that lets requests through whose token it refused
+        return token
+
     def _bearer_auth(self) -> BearerAuth:
         """Made anew whenever the published keys are others: a key that was dropped is no good at once."""
         if self._given is not None:
             return self._given
-        issuer, keys, own = self._issuer, self._issuer.key_set(), self._own
+        issuer, keys, own = self._issuer, self._issuer.keys.trusted(), self._own
         if own is None or own[0] != keys:
             audience = {issuer.issuer, *issuer.audiences}
-            policy = TrustedIssuer(issuer.issuer, audience=audience, keys=keys, profile="rfc9068")
+            policy = TrustedIssuer(issuer.issuer, audience=audience, profile="rfc9068", **keys)
             own = self._own = keys, BearerAuth(policy, revocations=issuer.revocations, clock=issuer.clock)
         return own[1]
 

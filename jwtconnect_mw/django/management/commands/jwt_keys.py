@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from ....errors import ConfigurationError
 from ....issuer import SigningKeys
-from ....issuer.keyring import KeyChangeError
 from ... import issuing
+from ..reporting import reported
 
 
 class Command(BaseCommand):
@@ -31,7 +28,7 @@ class Command(BaseCommand):
         drop.add_argument("kid")
 
     def handle(self, **options: Any) -> None:
-        with _reported():
+        with reported():
             getattr(self, f"_{options['do']}")(options)
 
     def _make(self, options: dict[str, Any]) -> None:
@@ -48,7 +45,10 @@ class Command(BaseCommand):
         self.stdout.write(f"next: {kid}")
 
     def _drop(self, options: dict[str, Any]) -> None:
-        issuing.issuer().keys.drop(options["kid"])
+        try:
+            issuing.issuer().keys.drop(options["kid"])
+        except KeyError:
+            raise CommandError("there is no such key") from None
         self.stdout.write("dropped")
 
     def _show(self, keys: SigningKeys) -> None:
@@ -56,16 +56,6 @@ class Command(BaseCommand):
             self.stdout.write(f"{key.kid}  {key.alg}  {key.state}  signs from {_time(key.signs_from)}")
         for secret in keys.refresh_secrets():
             self.stdout.write(f"{secret.kid}  HS256  refresh tokens")
-
-
-@contextmanager
-def _reported() -> Iterator[None]:
-    try:
-        yield
-    except KeyError:
-        raise CommandError("there is no such key") from None
-    except (KeyChangeError, ConfigurationError) as error:
-        raise CommandError(str(error)) from None
 
 
 def _time(seconds: float | None) -> str:

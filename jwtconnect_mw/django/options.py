@@ -1,0 +1,84 @@
+"""Reads ``JWTCONNECT_MW``: which names there are, and what is an object, a callable or the dotted path of one."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from inspect import signature
+from typing import Any
+
+from django.conf import settings
+from django.utils.module_loading import import_string
+
+from ..auth import BearerAuth
+from ..issuer import Issuer
+from ..policy import TrustedIssuer
+from . import legacy
+from .problems import SettingProblem
+from .signals import SETTINGS as SIGNALS
+
+NAME = "JWTCONNECT_MW"
+
+
+def _parameters(kind: type) -> frozenset[str]:
+    return frozenset(signature(kind).parameters)
+
+
+AUTH = _parameters(BearerAuth) - {"issuers", "revocations", "remote_user"}
+POLICY = _parameters(TrustedIssuer)
+ISSUER = _parameters(Issuer) - {"revocations", "clock"}
+KNOWN = (
+    AUTH
+    | SIGNALS
+    | {"replicate"}
+    | {
+        "issuers",
+        "audience",
+        "keys",
+        "revocations",
+        "issuer",
+        "user",
+        "user_claim",
+        "user_lookup",
+        "claims_map",
+    }
+)
+"""Every name of the dict."""
+_CALLABLE = frozenset({"on_refused", "fetch", "clock", "claims", "is_active", "on_event", "token_id", "scope_claim"})
+
+
+def read() -> tuple[dict[str, Any], bool]:
+    """The settings as one dict, and whether they are those of the older package. Raises SettingProblem."""
+    given = getattr(settings, NAME, None)
+    if given is not None and not isinstance(given, Mapping):
+        raise SettingProblem("E002", f"{NAME} is a dict.")
+    found = checked(given or {}, KNOWN, NAME)
+    if "issuers" in found or "issuer" in found:
+        return found, False
+    if legacy.is_used(settings):
+        return {**legacy.translated(settings), **found}, True
+    raise SettingProblem("E001", f'{NAME} names neither "issuers" nor "issuer", and there is no JWTAUTH_KEY.')
+
+
+def checked(given: Mapping[Any, Any], known: Collection[str], where: str) -> dict[str, Any]:
+    """A copy with what dotted paths name. Raises SettingProblem for unknown names."""
+    unknown = sorted(str(name) for name in given if name not in known)
+    if unknown:
+        raise SettingProblem(
+            "E002", f"{where} has unknown names: {', '.join(unknown)}. Known: {', '.join(sorted(known))}."
+        )
+    return {
+        name: imported(value, f"{where}[{name!r}]") if _is_path(name, value) else value for name, value in given.items()
+    }
+
+
+def imported(path: str, where: str) -> Any:
+    """What a dotted path names. Raises SettingProblem."""
+    try:
+        return import_string(path)
+    except ImportError:
+        raise SettingProblem("E002", f"{where}: {path!r} cannot be imported.") from None
+
+
+def _is_path(name: str, value: object) -> bool:
+    """``scope_claim`` may be the name of a claim as well, which has no dot."""
+    return name in _CALLABLE and isinstance(value, str) and (name != "scope_claim" or "." in value)
