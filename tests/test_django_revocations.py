@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import unittest
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -239,19 +240,14 @@ def test_transactions_of_a_test_case_are_joined(alias: str, clock: ManualClock) 
     class Inner(TestCase):
         databases = {"default", alias}  # noqa: RUF012  # as Django reads it
 
-        def runTest(self) -> None:
+        def test(self) -> None:
             revocations = OrmRevocationList(alias, clock=clock)
             spend_twice(revocations)
             with transaction.atomic(alias):
                 revocations.revoke_token(ISSUER, "x")
             results.append(revoked(revocations, token="x") and revoked(revocations, session=FAMILY.session))
 
-    Inner.setUpClass()
-    try:
-        outcome = Inner().run()
-    finally:
-        Inner.doClassCleanups()
-    assert outcome is not None
+    outcome = unittest.TestLoader().loadTestsFromTestCase(Inner).run(unittest.TestResult())
     assert outcome.wasSuccessful(), outcome.errors
     assert results == [True]
     assert not RevocationEntry.objects.using(alias).exists()

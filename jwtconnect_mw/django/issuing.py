@@ -8,14 +8,13 @@ from typing import Any
 from ..errors import ConfigurationError
 from ..issuer import Tokens
 from . import records
+from .conf import wiring
 from .issuers import ProjectIssuer
 from .models import JWTConnectAuthToken
 
 
 def issuer() -> ProjectIssuer:
     """That of the settings. Raises ConfigurationError where they name none."""
-    from .conf import wiring
-
     found = wiring().issuer
     if found is None:
         raise ConfigurationError("issuer", "the settings name no issuer")
@@ -38,8 +37,6 @@ def issue(
 
 def subjects(user: Any) -> set[str]:
     """What ``user`` is and was called in tokens that may still be good."""
-    from .conf import wiring
-
     return {wiring().users.subject(user), *filter(None, records.live(user).values_list("sub", flat=True))}
 
 

@@ -51,13 +51,13 @@ def connect() -> None:
     from .models import JWTConnectAuthToken
     from .records import tokens_refreshed
 
-    user_model = get_user_model()
+    tokens_refreshed.connect(_touch, sender=JWTConnectAuthToken, dispatch_uid="jwtconnect_mw.last_login")
     user_logged_in.connect(_issue, dispatch_uid="jwtconnect_mw.login")
     user_logged_out.connect(_log_out, dispatch_uid="jwtconnect_mw.logout")
+    user_model = get_user_model()
     pre_save.connect(_remember, sender=user_model, dispatch_uid="jwtconnect_mw.before")
     post_save.connect(_compare, sender=user_model, dispatch_uid="jwtconnect_mw.after")
     post_delete.connect(_deleted, sender=user_model, dispatch_uid="jwtconnect_mw.deleted")
-    tokens_refreshed.connect(_touch, sender=JWTConnectAuthToken, dispatch_uid="jwtconnect_mw.last_login")
 
 
 def is_on(name: str) -> bool:

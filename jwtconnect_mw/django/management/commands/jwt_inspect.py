@@ -9,10 +9,10 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from ...._strict import b64url_decode, json_object
-from ....errors import ConfigurationError
-from ....issuer import GrantError, Issuer
+from ....issuer import Issuer
 from ....issuer.clients import Client
 from ... import issuing, records
+from ..reporting import reported
 
 
 class Command(BaseCommand):
@@ -25,13 +25,9 @@ class Command(BaseCommand):
         parser.add_argument("--jti")
 
     def handle(self, **options: Any) -> None:
-        try:
-            issuer = issuing.issuer()
-            told = _of_record(options["jti"], issuer) if options["jti"] else _of_text(sys.stdin.read().strip(), issuer)
-        except ConfigurationError as error:
-            raise CommandError(str(error)) from None
-        except GrantError as error:
-            raise CommandError(error.description) from None
+        with reported():
+            issuer, jti = issuing.issuer(), options["jti"]
+            told = _of_text(sys.stdin.read().strip(), issuer) if jti is None else _of_record(jti, issuer)
         self.stdout.write(json.dumps(told, indent=2))
 
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from django.contrib.auth import get_user_model
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import BaseCommand, CommandParser
 
-from ....errors import ConfigurationError
-from ....issuer import GrantError
 from ... import issuing, records
+from ..reporting import reported, user_named
 
 
 class Command(BaseCommand):
@@ -28,22 +26,11 @@ class Command(BaseCommand):
 
     def handle(self, **options: Any) -> None:
         asked = {name: options[name] for name in ("audience", "scope", "client_id")}
-        try:
+        with reported():
             if options["subject"] is not None:
                 tokens = issuing.issuer().issue(options["subject"], **asked)
-                records.record(tokens)
+                records.record(tokens, alone=issuing.issuer().single_session)
             else:
-                tokens, _ = issuing.issue(_user(options["username"]), **asked)
-        except ConfigurationError as error:
-            raise CommandError(str(error)) from None
-        except GrantError as error:
-            raise CommandError(error.description) from None
+                tokens, _ = issuing.issue(user_named(options["username"]), **asked)
         self.stdout.write(json.dumps(tokens.to_dict()))
 
-
-def _user(name: str) -> Any:
-    model = get_user_model()
-    try:
-        return model._default_manager.get_by_natural_key(name)
-    except model.DoesNotExist:
-        raise CommandError("there is no such user") from None

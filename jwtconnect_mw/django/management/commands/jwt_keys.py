@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from ....errors import ConfigurationError
 from ....issuer import SigningKeys
-from ....issuer.keyring import KeyChangeError
 from ....issuer.signing import IssuerKeys
 from ... import issuing
+from ..reporting import reported
 
 
 class Command(BaseCommand):
@@ -32,7 +29,7 @@ class Command(BaseCommand):
         drop.add_argument("kid")
 
     def handle(self, **options: Any) -> None:
-        with _reported():
+        with reported():
             getattr(self, f"_{options['do']}")(options)
 
     def _make(self, options: dict[str, Any]) -> None:
@@ -49,7 +46,10 @@ class Command(BaseCommand):
         self.stdout.write(f"next: {kid}")
 
     def _drop(self, options: dict[str, Any]) -> None:
-        issuing.issuer().keys.drop(options["kid"])
+        try:
+            issuing.issuer().keys.drop(options["kid"])
+        except KeyError:
+            raise CommandError("there is no such key") from None
         self.stdout.write("dropped")
 
     def _show(self, keys: IssuerKeys) -> None:
@@ -57,16 +57,6 @@ class Command(BaseCommand):
             self.stdout.write(f"{key.kid}  {key.alg}  {key.state}  signs from {_time(key.signs_from)}")
         for secret in keys.refresh_secrets():
             self.stdout.write(f"{secret.kid}  HS256  refresh tokens")
-
-
-@contextmanager
-def _reported() -> Iterator[None]:
-    try:
-        yield
-    except KeyError:
-        raise CommandError("there is no such key") from None
-    except (KeyChangeError, ConfigurationError) as error:
-        raise CommandError(str(error)) from None
 
 
 def _time(seconds: float | None) -> str:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from ....errors import ConfigurationError
-from ....issuer import GrantError
 from ... import issuing, records
+from ..reporting import reported, user_named
 
 
 class Command(BaseCommand):
@@ -28,12 +26,8 @@ class Command(BaseCommand):
     def handle(self, **options: Any) -> None:
         if options["before"] is not None and options["subject"] is None:
             raise CommandError("--before goes with --subject")
-        try:
+        with reported():
             self._revoke(options)
-        except ConfigurationError as error:
-            raise CommandError(str(error)) from None
-        except GrantError as error:
-            raise CommandError(error.description) from None
         self.stdout.write("revoked")
 
     def _revoke(self, options: dict[str, Any]) -> None:
@@ -45,12 +39,7 @@ class Command(BaseCommand):
         elif options["subject"] is not None:
             issuer.revoke(subject=options["subject"], before=options["before"])
         elif options["user"] is not None:
-            model = get_user_model()
-            try:
-                user = model._default_manager.get_by_natural_key(options["user"])
-            except model.DoesNotExist:
-                raise CommandError("there is no such user") from None
-            issuing.revoke_subjects(issuing.subjects(user))
+            issuing.revoke_subjects(issuing.subjects(user_named(options["user"])))
         else:
             self._revoke_recorded(options["jti"])
 
