@@ -70,7 +70,7 @@ def ids(settings: Any, **more: Any) -> list[str]:
 
 
 def test_good_settings_have_no_problem() -> None:
-    assert found(verifying()) == []
+    assert found(verifying(revoke_on_logout=True)) == []
     assert found(verifying(), deploy=True) == []
     assert found(issuing(), middleware=[*SESSIONS, MIDDLEWARE]) == []
 
