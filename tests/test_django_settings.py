@@ -26,6 +26,7 @@ from jwtconnect_mw.errors import InactiveUser
 from jwtconnect_mw.revocation import MemoryRevocationList, SQLiteRevocationList
 
 from .kit import AUDIENCE, ISSUER, NOW, SECRET, jwks, key, token
+from .test_settings import private_pem
 
 made_list = MemoryRevocationList()
 PRIVATE = {"keys": [key().private_jwk()]}
@@ -212,6 +213,18 @@ def test_the_own_issuer_is_trusted_without_a_fetch() -> None:
     with project(issuing(issuers=[{"issuer": ISSUER, "audience": ["other"], "leeway": 5}])):
         (policy,) = wiring().policies
         assert (policy.audience, policy.leeway, policy.profile) == ({"other"}, 5, "rfc9068")
+
+
+def test_to_check_the_settings_makes_no_key_file(tmp_path: Path) -> None:
+    for place in (tmp_path / "keys.json", str(tmp_path / "keys.json")):
+        assert ids(own(keys=place, algorithm="RS256"), deploy=True, middleware=[]) == ["W003"]
+    assert ids(own(keys=tmp_path / "no" / "keys.json"), middleware=[]) == ["E005"]
+    assert ids(own(keys=tmp_path / "keys.json", algorithm="HS256"), middleware=[]) == ["E005"]
+    assert list(tmp_path.iterdir()) == []
+    with project(own(keys=tmp_path / "keys.json")):
+        assert wiring().issuer is not None
+    assert ids(own(keys=tmp_path / "keys.json"), middleware=[]) == []
+    assert ids(own(keys=private_pem(key())), middleware=[]) == []
 
 
 def test_callables_may_be_named() -> None:

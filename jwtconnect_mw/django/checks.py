@@ -48,7 +48,7 @@ def check_settings(app_configs: Any, **_: Any) -> list[CheckMessage]:  # noqa: A
 def check_deployment(app_configs: Any, **_: Any) -> list[CheckMessage]:  # noqa: ARG001  # as Django has it
     """What works, but not as well as it should."""
     try:
-        wired = Wiring()
+        wired = Wiring(dry=True)
         for stage in STAGES:
             getattr(wired, stage)
     except SettingProblem:
@@ -59,7 +59,7 @@ def check_deployment(app_configs: Any, **_: Any) -> list[CheckMessage]:  # noqa:
 
 def _problems() -> Iterator[CheckMessage]:
     try:
-        wired = Wiring()
+        wired = Wiring(dry=True)
     except SettingProblem as problem:
         yield Error(str(problem), id=problem.id)
         return
