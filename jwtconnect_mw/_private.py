@@ -119,8 +119,6 @@ def _spki(public: Any) -> bytes:
 def native_from_jwk(jwk: Mapping[str, Any]) -> Any:
     """The key object of a private JWK, which must fit its public members. Raises UnusableKeyError."""
     kty = jwk.get("kty")
-    if kty == "oct":
-        raise UnusableKeyError("a shared secret cannot be a signing key")
     if not isinstance(kty, str) or kty not in SIGNING_ALGORITHMS:
         raise UnusableKeyError("unknown key type")
     if "d" not in jwk:

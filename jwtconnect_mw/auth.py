@@ -16,14 +16,18 @@ from .fetch import Fetch, HttpFetch
 from .gate import LookUpWanted, RevocationGate
 from .keys.state import MAX_WAIT, IssuerKeys
 from .keys.store import KeyStore
+from .observer import Observation, ObservedVerifier, Observer
 from .policy import TrustedIssuer
-from .revocation import RevocationLookup
+from .revocation import Replica, RevocationLookup
 from .rules import Rules, checked_scopes
 from .token import AccessToken
 from .verifier import KeysWanted, TokenVerifier, Verified
 
 Optional = Literal["no", "missing", "invalid"]
 OnRefused = Callable[[str, Mapping[str, Any]], object]
+REVOCATIONS = "revocations"
+"""The key of ``health()`` under which a revocation list stands, beside the issuers."""
+_FIRST_SYNC = 5.0
 
 _log = logging.getLogger("jwtconnect_mw")
 
@@ -40,6 +44,7 @@ class BearerAuth:
     ``remote_user``: for WSGI, set REMOTE_USER: True for the subject, or a function from token to str.
     ``realm``, ``resource_metadata`` (a URL, RFC 9728): parameters of the challenge.
     ``on_refused(reason, context)``: called once for each refusal; it never sees the token.
+    ``observer(event, label, value)``: for metrics; see ``jwtconnect_mw.observer.Observer``.
     ``cache_size``: verified tokens remembered; 0 is off. ``fetch``: see ``jwtconnect_mw.fetch``. ``clock``: seconds
     since the epoch.
 
@@ -58,6 +63,7 @@ class BearerAuth:
         realm: str | None = None,
         resource_metadata: str | None = None,
         on_refused: OnRefused | None = None,
+        observer: Observer | None = None,
         cache_size: int = 4096,
         fetch: Fetch | None = None,
         clock: Callable[[], float] = time.time,
@@ -73,6 +79,8 @@ class BearerAuth:
             raise ConfigurationError("preflight", "True or False is needed")
         if revocations is not None and (isinstance(revocations, type) or not hasattr(revocations, "is_revoked")):
             raise ConfigurationError("revocations", "a revocation list, not a class, is needed")
+        if observer is not None and not callable(observer):
+            raise ConfigurationError("observer", "a function is needed")
         for field, value in (("realm", realm), ("resource_metadata", resource_metadata)):
             if value is not None and not (isinstance(value, str) and value.isascii() and value.isprintable()):
                 raise ConfigurationError(field, "printable ASCII is needed: it stands in a header")
@@ -96,8 +104,28 @@ class BearerAuth:
         self._store = KeyStore(
             {policy.issuer: IssuerKeys(policy.issuer, policy.source, get, clock, jitter) for policy in issuers}
         )
-        self._verifier = TokenVerifier(issuers, self._store, cache_size)
+        self.issuers = tuple(self._store.issuers)
         self._gate = None if revocations is None else RevocationGate(revocations)
+        self._feed = None if revocations is None else _feed_of(revocations)
+        self.has_feed = self._feed is not None
+        if self.has_feed and REVOCATIONS in self.issuers:
+            raise ConfigurationError("issuers", f"{REVOCATIONS!r} is the name of the revocation list in health()")
+        self._observation = None if observer is None else Observation(observer)
+        if self._observation is None:
+            self._verifier = TokenVerifier(issuers, self._store, cache_size)
+        else:
+            self._verifier = self._observed(self._observation, issuers, cache_size)
+
+    def _observed(self, observation: Observation, issuers: tuple[TrustedIssuer, ...], cache_size: int) -> TokenVerifier:
+        """Let the observer see everything; only who has one pays for it."""
+        self.decide = observation.of_decisions(self.decide)
+        for keys in self._store.issuers.values():
+            keys.on_load = observation.of_keys
+        if self._feed is not None:
+            self._feed.watch(observation.of_feed)
+        verifier = ObservedVerifier(issuers, self._store, cache_size)
+        verifier.observation = observation
+        return verifier
 
     def authenticate(
         self,
@@ -159,14 +187,18 @@ class BearerAuth:
                 want = next_want
         try:
             await want.gate.apass_or_refuse(want.found.token, want.now)
-        except InvalidToken:
+        except InvalidToken as error:
             if self._optional == "invalid":
+                self._ignored(error)
                 return None
             raise
-        return self._concluded(want.found, want.value, want.is_new)
+        token = self._concluded(want.found, want.value, want.is_new)
+        return token if self._observation is None else self._observation.accepted(token)
 
     def refuse(self, error: AuthError, *, method: str | None = None, path: str | None = None) -> Response:
-        """The answer to a refused request; tells ``on_refused``."""
+        """The answer to a refused request; tells ``on_refused`` and the observer."""
+        if self._observation is not None:
+            self._observation("refused", error.reason)
         if self._on_refused is not None:
             context = {"status": error.status, "error": error.error, "method": method, "path": path}
             try:
@@ -181,12 +213,31 @@ class BearerAuth:
         return response
 
     def prefetch(self) -> None:
-        """Fetch the keys that are missing and wait for them, at most a few seconds. Failures are logged, not raised."""
+        """Fetch the keys and the revocation list that are missing, and wait for them, at most a few seconds for each.
+        Failures are logged, not raised.
+        """
+        if self._feed is not None:
+            self._feed.health()  # so that its thread reads while the keys are fetched
         self._store.prefetch(self._clock())
+        if self._feed is not None and not self._feed.sync(_FIRST_SYNC):
+            _log.warning("the revocation list cannot be had yet")
+
+    def start(self) -> None:
+        """Begin to fetch what is missing, without waiting for it."""
+        self._store.begin_missing(self._clock())
+        if self._feed is not None:
+            self._feed.health()
 
     def health(self) -> Mapping[str, Mapping[str, Any]]:
-        """For each issuer: state (fresh, stale, missing), age in seconds, last_success, last_attempt, keys."""
-        return self._store.health(self._clock())
+        """For each issuer: state (fresh, stale, missing), age in seconds, last_success, last_attempt, keys.
+
+        With a revocation list that has a state of its own, such as a replica, also "revocations": the same but for
+        keys, and entries, their number. No issuer has that name then.
+        """
+        found: dict[str, Mapping[str, Any]] = self._store.health(self._clock())
+        if self._feed is not None:
+            found[REVOCATIONS] = self._feed.health()
+        return found
 
     def _judged(
         self,
@@ -194,7 +245,6 @@ class BearerAuth:
         method: str | None,
         path: str | None,
         preflight: bool | None,
-        *,
         waited: bool = False,
         may_block: bool = True,
     ) -> AccessToken | None:
@@ -218,7 +268,9 @@ class BearerAuth:
             if gate.blocking and not may_block:
                 raise LookUpWanted(gate, found, authorization, is_new, now)
             gate.pass_or_refuse(found.token, now)
-        return self._concluded(found, authorization, is_new)
+        if is_new or self._required:
+            return self._concluded(found, authorization, is_new)
+        return found.token
 
     def _concluded(self, found: Verified, value: str, is_new: bool) -> AccessToken:
         if is_new:
@@ -233,8 +285,17 @@ class BearerAuth:
         """For ``optional="invalid"``: a token that is refused with 401 is as good as none."""
         try:
             return self._judged(*request, **how)
-        except InvalidToken:
+        except InvalidToken as error:
+            self._ignored(error)
             return None
+
+    def _ignored(self, error: InvalidToken) -> None:
+        if self._observation is not None:
+            self._observation("ignored", error.reason)
+
+
+def _feed_of(revocations: RevocationLookup) -> Replica | None:
+    return revocations if isinstance(revocations, Replica) else None
 
 
 def _check_issuers(issuers: tuple[TrustedIssuer, ...]) -> None:

@@ -98,7 +98,7 @@ def through_wsgi(
         return lambda _: None
 
     usual = method in ("GET", "HEAD", "POST", "OPTIONS", "PATCH", "PUT", "DELETE") and path.startswith("/")
-    usual = usual and made.get("CONTENT_LENGTH", "0").isdecimal()
+    usual = usual and made.get("CONTENT_LENGTH", "0")[:19].isdecimal() and len(made.get("CONTENT_LENGTH", "")) < 20
     chunks = (validator(app) if usual else app)(made, start_response)  # it refuses what servers let through
     answer = b"".join(chunks)
     getattr(chunks, "close", bool)()

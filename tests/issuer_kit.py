@@ -79,7 +79,8 @@ def part(token: str, index: int = 1) -> dict[str, Any]:
 def resigned(issuer: Issuer, token: str, changes: Mapping[str, Any], header: Mapping[str, Any] | None = None) -> str:
     """A refresh token with other claims (``...`` leaves one out), truly signed."""
     claims = {name: value for name, value in {**part(token), **changes}.items() if value is not ...}
-    return sealed(issuer, json.dumps({**part(token, 0), **(header or {})}, separators=(",", ":")), json.dumps(claims))
+    texts = [json.dumps(one, separators=(",", ":")) for one in ({**part(token, 0), **(header or {})}, claims)]
+    return sealed(issuer, *texts)
 
 
 def sealed(issuer: Issuer, header: str, payload: str | bytes) -> str:

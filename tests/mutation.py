@@ -19,9 +19,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 MODULES = ["_http", "_strict", "_jwk", "_jose", "claims", "verifier", "policy", "rules", "auth", "token"]
+MODULES += [f"revocation/{name}" for name in ("entries", "rotation", "memory", "sqlite", "rows", "schema")]
 TESTS = [
     *("cases", "settings", "token", "verifier", "cache", "adapters", "revocation", "wsgi", "asgi", "package"),
-    *("wycheproof", "unknown_keys", "key_age", "urls", "flights", "fuzz"),
+    *("revocation_sqlite", "wycheproof", "unknown_keys", "key_age", "urls", "flights", "fuzz"),
 ]
 EQUIVALENT: dict[tuple[str, str], str] = {}
 

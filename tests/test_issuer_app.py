@@ -161,6 +161,12 @@ def test_settings_are_checked(field: str, setting: dict[str, Any]) -> None:
     assert caught.value.field == field
 
 
+def test_metadata_that_would_be_wrong_is_refused() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        house(metadata={"response_types_supported": []})
+    assert caught.value.field == "metadata"
+
+
 def test_an_issuer_that_is_no_url_has_no_metadata() -> None:
     with pytest.raises(ConfigurationError) as caught:
         house(issuer="me")
@@ -600,11 +606,14 @@ def test_a_chunked_body_within_the_limit(here: House) -> None:
 
 def test_too_large_a_length_is_refused_unread(here: House) -> None:
     body = Endless(10)
-    refused(through_wsgi(here.app, "/token", CONTENT_LENGTH="65537", wsgi__input=body), 413, "invalid_request")
+    for length in ("65537", "9" * 18, "9" * 30, "9" * 5000):
+        refused(through_wsgi(here.app, "/token", CONTENT_LENGTH=length, wsgi__input=body), 413, "invalid_request")
+        reply = through_asgi(here.app, "/token", b"", ("Content-Length", length), length=False)
+        refused(reply, 413, "invalid_request")
     assert body.served == 0
 
 
-@pytest.mark.parametrize("length", ["-1", "abc", "1e3", "0x10", " 5", "5 5", "5,5", "\u0665", "9" * 30])
+@pytest.mark.parametrize("length", ["-1", "+1", "abc", "1e3", "0x10", "1_0", " 5", "5 5", "5,5", "\u0665"])
 def test_lengths_that_are_none(here: House, length: str) -> None:
     # The validator of wsgiref wants a number; servers that let others through are answered all the same.
     from .adapters import wsgi_environ
@@ -688,8 +697,15 @@ def test_a_defect_is_told_to_the_log_alone(ask: Through, caplog: pytest.LogCaptu
     made.app.close()
 
 
-def test_several_processes_need_a_shared_list(caplog: pytest.LogCaptureFixture) -> None:
-    made = house({"allow_memory": False})
+class Shared(MemoryRevocationList):
+    shared = True
+
+
+@pytest.mark.parametrize("kept", [{}, {"keys": None, "revocations": Shared(clock=ManualClock(NOW))}])
+def test_several_processes_need_a_shared_list_and_shared_keys(
+    kept: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    made = house({"allow_memory": False}, **kept)
     token = made.issuer.issue("alice").refresh_token
     for path in POSTS:
         refused(through_wsgi(made.app, path, refresh(token)), 503, "temporarily_unavailable")
@@ -700,6 +716,8 @@ def test_several_processes_need_a_shared_list(caplog: pytest.LogCaptureFixture) 
     assert through_wsgi(made.app, "/token", refresh(token), wsgi__multiprocess=False).status == 200
     assert through_asgi(made.app, "/token", refresh(token)).status == 200
     made.app.close()
+    shared = house({"allow_memory": False}, revocations=Shared(clock=ManualClock(NOW)))
+    assert through_wsgi(shared.app, "/token", refresh(shared.issuer.issue("alice").refresh_token)).status == 200
 
 
 def test_nothing_secret_is_logged(caplog: pytest.LogCaptureFixture, here: House) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from jwtconnect_mw._jose import VerificationKey
 from jwtconnect_mw.errors import Revoked
 from jwtconnect_mw.issuer import inspection
-from jwtconnect_mw.issuer.clients import Client
+from jwtconnect_mw.issuer.clients import UNNAMED, Client
 from jwtconnect_mw.issuer.errors import RevokedGrant
 from jwtconnect_mw.issuer.service import Issuer
 from jwtconnect_mw.issuer.tokens import Tokens
@@ -278,6 +278,23 @@ def test_tokens_of_others_cannot_be_ended() -> None:
     here.issuer.revoke(token=tokens.access_token, caller=here.client("api"))
     assert here.told() == ["issued"]
     assert bearer(here, tokens)
+    assert here.issuer.refresh(tokens.refresh_token or "", client_id="web").access_token
+
+
+def test_a_caller_without_a_name_may_end_tokens_of_clients_without_a_secret() -> None:
+    here = house()
+    for name, ended in (("spa", True), ("first-party", True), ("web", False)):
+        tokens = here.issuer.issue("alice", client_id=name)
+        for text in (tokens.access_token, tokens.refresh_token):
+            here.issuer.revoke(token=text, caller=UNNAMED)
+        assert here.told().count("revoked") == (2 if ended else 0)
+        here.events.clear()
+    # Nor those of a client that had a secret, or is no longer there.
+    tokens = here.issuer.issue("alice", client_id="web")
+    for later in ({"web": {}}, {}):
+        house(clients=later, revocations=here.revocations, clock=here.clock).issuer.revoke(
+            token=tokens.refresh_token, caller=UNNAMED
+        )
     assert here.issuer.refresh(tokens.refresh_token or "", client_id="web").access_token
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Mapping
+from hashlib import sha256
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -66,6 +67,7 @@ SETTINGS: list[tuple[str, dict[str, Any]]] = [
     ("audience", {"audience": None}),
     ("audience", {"audience": b"api"}),
     ("algorithm", {"algorithm": "HS256"}),
+    ("algorithm", {"algorithm": "ES256", "keys": SigningKeys(private_keys())}),
     ("keys", {"keys": ""}),
     ("clients", {"clients": {"web": "short"}}),
     ("default_client_id", {"default_client_id": ""}),
@@ -429,6 +431,26 @@ def test_a_scope_that_exceeds_the_granted_one_spends_nothing() -> None:
     assert here.told() == ["issued", "issued", "refreshed"]
     whole = here.issuer.refresh(tokens.refresh_token or "", scope="")  # RFC 6749 section 3.2: as if it were left out
     assert whole.scope == "read write"
+
+
+def test_the_longest_tokens_can_be_refreshed() -> None:
+    here = house(grace=0)
+    length = 11_000
+    tokens = here.issuer.issue("alice", claims={"a": "x" * length})
+    for step in (512, 128, 32, 8, 1):
+        while True:
+            try:
+                tokens = here.issuer.issue("alice", claims={"a": "x" * (length + step)})
+            except ConfigurationError:
+                break
+            length += step
+    claims = part(tokens.refresh_token or "")
+    for number in (0, 9, 10**9):
+        jti = sha256(f"{claims['sid']}.{number}".encode()).hexdigest()
+        later = here.issuer._sessions._tokens.read(
+            resigned(here.issuer, tokens.refresh_token or "", {"seq": number, "jti": jti})
+        )
+        assert here.issuer._sessions._tokens.read(here.issuer._sessions._tokens.write(later)).sequence == number
 
 
 def test_no_token_outlives_its_session() -> None:

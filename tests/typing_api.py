@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +11,14 @@ from jwtconnect_mw import TrustedIssuer as Trusted
 from jwtconnect_mw.asgi import BearerMiddleware as AsgiMiddleware
 from jwtconnect_mw.fetch import Fetched
 from jwtconnect_mw.issuer import GrantError, Issuer, IssuerApp, SigningKeys, Tokens
-from jwtconnect_mw.revocation import MemoryRevocationList, RevocationLookup
-from jwtconnect_mw.testing import FakeIssuer, ManualClock
+from jwtconnect_mw.revocation import (
+    Family,
+    MemoryRevocationList,
+    RevocationList,
+    RevocationLookup,
+    SQLiteRevocationList,
+)
+from jwtconnect_mw.testing import FakeIssuer, ManualClock, RevocationListConformance
 from jwtconnect_mw.wsgi import BearerMiddleware as WsgiMiddleware
 
 if TYPE_CHECKING:
@@ -49,6 +55,21 @@ def build(wsgi: WSGIApplication, asgi: ASGI3Application) -> tuple[WSGIApplicatio
     )
     BearerAuth(Trusted("https://as.example", audience="api"), fetch=fetch, cache_size=0)
     return WsgiMiddleware(wsgi, auth), AsgiMiddleware(asgi, auth)
+
+
+class Conformance(RevocationListConformance):
+    def make(self, clock: Callable[[], float]) -> RevocationList:
+        return SQLiteRevocationList(Path("revoked.db"), clock=clock, timeout=1)
+
+
+def rotate(revocations: RevocationList) -> str:
+    start: int = revocations.start_family("https://as.example", "alice", alone=True, expires_at=5.0)
+    family = Family("https://as.example", "sid", "alice", "client", start)
+    step = revocations.advance(
+        family, 0, client_id="client", issued_at=1, expires_at=2, keep_until=3.0, now=1.5, grace=10
+    )
+    current: int | None = revocations.current(family)
+    return f"{step.answer} {step.sequence} {current} {revocations.blocking} {revocations.shared}"
 
 
 async def use(auth: BearerAuth) -> str | None:

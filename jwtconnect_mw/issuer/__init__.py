@@ -1,4 +1,4 @@
-"""A tiny issuer: hands out, refreshes, introspects and revokes access tokens (RFC 6749, 7009, 7662, 8414, 9068)."""
+"""A tiny issuer: hands tokens out, refreshes, introspects and revokes them (RFC 6749, 7009, 7662, 8414, 9068)."""
 
 from .app import IssuerApp as IssuerApp
 from .errors import GrantError as GrantError

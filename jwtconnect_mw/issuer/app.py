@@ -33,9 +33,9 @@ class IssuerApp:
     None where there is to be none; those left out keep their default.
     ``mount``: where the application is mounted, if not at the issuer's own URL: a path on the issuer's host, or a URL.
     ``auth``: what verifies the bearer tokens of those who introspect; by default the issuer's own keys and list.
-    ``allow_memory``: run also where the server has several processes and the revocation list is not shared by them,
-    so that a revocation is good in one of them only. Without it the endpoints then answer 503. ASGI servers do not say
-    whether they have several processes: there it is up to you.
+    ``allow_memory``: run also where the server has several processes, but the revocation list or the keys are in the
+    memory of each, so that what one revokes or signs is nothing to the others. Without it the endpoints then answer
+    503. ASGI servers do not say whether they have several processes: there it is up to you.
     ``threads``: the most requests that ``asgi`` handles at once. ``waiting``: the most that wait for a thread; more are
     answered 503.
 
@@ -59,7 +59,7 @@ class IssuerApp:
         places = Places(issuer.issuer, paths, mount)
         self._endpoints = Endpoints(issuer, places, Callers(issuer, auth))
         self._well_known = places.well_known
-        self._alone = not (issuer.revocations.shared or allow_memory)
+        self._alone = not ((getattr(issuer.revocations, "shared", False) and issuer.keys.shared) or allow_memory)
         self._told = False
         self.asgi = AsgiFace(self._endpoints, threads, waiting)
 
@@ -104,8 +104,9 @@ class IssuerApp:
         if not self._told:
             self._told = True
             _log.error(
-                "the server has several processes, but the revocation list is not shared by them: every request is"
-                " answered 503. Use SQLiteRevocationList or RedisRevocationList, one process, or allow_memory=True"
+                "the server has several processes, but the revocation list or the keys are in the memory of each:"
+                " every request is answered 503. Use SQLiteRevocationList or RedisRevocationList and a key file, or one"
+                " process, or allow_memory=True"
             )
         return _ALONE
 

@@ -7,22 +7,23 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from .._http import Response
-from ..asgi import mounted_path, send_response
+from ..asgi import mounted_path
 from .answers import error_answer
 from .bodies import RefusedBody, joined, read_asgi
-from .endpoints import NOT_FOUND, Endpoint, Endpoints, Request
+from .endpoints import Endpoint, Endpoints, Request
 from .threads import Busy, Threads
 
 if TYPE_CHECKING:
     from ..asgi import App
 
+_POLICY_VIOLATION = 1008  # RFC 6455 section 7.4.1; before it is accepted, the client sees a 403
 _FIELDS = (b"authorization", b"content-type", b"if-none-match")
 _BUSY = error_answer(503, "temporarily_unavailable", "Too many requests are waiting.", [("Retry-After", "1")])
 
 
 class AsgiFace:
-    """An ASGI application. What asks the revocation list or calls a hook runs in threads of its own, at most
-    ``threads`` at once with ``waiting`` more behind them; documents are answered on the loop.
+    """An ASGI application, on asyncio. What asks the revocation list or calls a hook runs in threads of its own, at
+    most ``threads`` at once with ``waiting`` more behind them; documents are answered on the loop.
     """
 
     def __init__(self, endpoints: Endpoints, threads: int, waiting: int) -> None:
@@ -34,7 +35,8 @@ class AsgiFace:
         if kind == "http":
             await self.serve(self._endpoints.find(scope["method"], mounted_path(scope)), scope, receive, send)
         elif kind == "websocket":
-            await send_response(NOT_FOUND, scope, receive, send)
+            if (await receive())["type"] == "websocket.connect":
+                await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
         elif kind == "lifespan":
             await self._lifespan(receive, send)
         else:
@@ -44,14 +46,17 @@ class AsgiFace:
         """Answer an http scope with what was found for it."""
         response = found if isinstance(found, Response) else await self._answer(found, scope, receive)
         with suppress(OSError):  # the client is gone (ASGI HTTP spec, 2.4)
-            await send_response(response, scope, receive, send)
+            headers = list(response.raw_headers)
+            await send({"type": "http.response.start", "status": response.status, "headers": headers})
+            body = b"" if scope["method"] == "HEAD" else response.body
+            await send({"type": "http.response.body", "body": body})
 
     def close(self) -> None:
         """End the threads; a later request starts new ones."""
         self._threads.close()
 
     async def _answer(self, endpoint: Endpoint, scope: Any, receive: Any) -> Response:
-        headers = scope["headers"]
+        headers = list(scope["headers"])  # an iterable, says the specification, so perhaps one for one time only
         try:
             body = await read_asgi(headers, receive) if endpoint.takes_form else b""
         except RefusedBody as refused:

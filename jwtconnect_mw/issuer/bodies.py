@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 TOO_LARGE = error_answer(413, "invalid_request", "The request is too large.")
 UNREADABLE = error_answer(400, "invalid_request", "The body of the request cannot be read.")
-_LENGTH = re.compile(r"[0-9]{1,19}")
+_LENGTH = re.compile(r"[0-9]+")
+_MOST_DIGITS = 19
 
 
 class RefusedBody(Exception):
@@ -70,9 +71,10 @@ def joined(headers: Any, wanted: bytes) -> str | None:
 
 
 def check_length(length: str | None) -> None:
+    """Refuse a Content-Length that is none, or too large. Raises RefusedBody."""
     if length is None:
         return
-    if not _LENGTH.fullmatch(length) or not length.isascii():
+    if not _LENGTH.fullmatch(length):
         raise RefusedBody(UNREADABLE)
-    if int(length) > MAX_BODY:
+    if len(length) > _MOST_DIGITS or int(length) > MAX_BODY:
         raise RefusedBody(TOO_LARGE)

@@ -23,8 +23,8 @@ class Callers:
     """
 
     def __init__(self, issuer: Issuer, auth: BearerAuth | None) -> None:
-        self._issuer, self._given = issuer, auth
-        self._own: tuple[dict[str, Any], BearerAuth] | None = None
+        self._issuer = issuer
+        self._auth = _own_auth(issuer) if auth is None else auth
 
     @property
     def any_confidential(self) -> bool:
@@ -61,21 +61,17 @@ class Callers:
 
     def bearer(self, authorization: str | None) -> AccessToken:
         """The access token of a request, whatever its scopes. Raises AuthError."""
-        token = self._bearer_auth().authenticate(authorization)
+        token = self._auth.authenticate(authorization)
         if token is None:
             raise NoCredentials  # an ``auth`` that lets requests through whose token it refused
         return token
 
-    def _bearer_auth(self) -> BearerAuth:
-        """Made anew whenever the published keys are others: a key that was dropped is no good at once."""
-        if self._given is not None:
-            return self._given
-        issuer, keys, own = self._issuer, self._issuer.keys.trusted(), self._own
-        if own is None or own[0] != keys:
-            audience = {issuer.issuer, *issuer.audiences}
-            policy = TrustedIssuer(issuer.issuer, audience=audience, profile="rfc9068", **keys)
-            own = self._own = keys, BearerAuth(policy, revocations=issuer.revocations, clock=issuer.clock)
-        return own[1]
+
+def _own_auth(issuer: Issuer) -> BearerAuth:
+    audience = {issuer.issuer, *issuer.audiences}
+    keys: dict[str, Any] = {"keys": issuer} if issuer.key_set()["keys"] else issuer.keys.trusted()
+    policy = TrustedIssuer(issuer.issuer, audience=audience, profile="rfc9068", **keys)
+    return BearerAuth(policy, revocations=issuer.authority, clock=issuer.clock)
 
 
 def _scheme(authorization: str) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .._http import Response
-from ..errors import AuthError
+from ..errors import AuthError, ConfigurationError
 from . import answers
 from .callers import Callers
 from .clients import UNNAMED
@@ -24,6 +24,7 @@ from .messages import (
     RefreshRequest,
     RevocationRequest,
     TokenAnswer,
+    UnfitAnswer,
     read,
     write,
 )
@@ -35,8 +36,6 @@ _log = logging.getLogger("jwtconnect_mw.issuer")
 _INACTIVE = answers.about_tokens(b'{"active": false}')
 # An empty body, or "{}", makes some clients fail.
 _REVOKED = answers.about_tokens(b"OK", "text/plain; charset=utf-8")
-
-
 NOT_FOUND = answers.error_answer(404, "invalid_request", "There is no such endpoint.")
 
 
@@ -61,16 +60,20 @@ class Endpoint:
 
 
 class Endpoints:
-    """All endpoints of an issuer, found by method and path. Nothing that a request holds makes a method raise."""
+    """All endpoints of an issuer, found by method and path. Nothing that a request holds makes a method raise.
+
+    Raises ConfigurationError where the metadata would be wrong.
+    """
 
     def __init__(self, issuer: Issuer, places: Places, callers: Callers) -> None:
-        self._issuer, self._places, self._callers = issuer, places, callers
+        self._issuer, self._callers = issuer, callers
         handlers = {"token": self._token, "introspection": self._introspect, "revocation": self._revoke}
         documents = {"jwks": self._jwks, "metadata": self._metadata}
         every = {name: Endpoint(name, ("POST",), True, handler) for name, handler in handlers.items()}
         every |= {name: Endpoint(name, ("GET", "HEAD"), False, handler) for name, handler in documents.items()}
         self.metadata = every["metadata"]
         self._by_path = {path: every[name] for name, path in places.paths.items()}
+        self._told = _metadata_of(issuer, places) if "metadata" in places.paths else b""
 
     def find(self, method: str, path: str) -> Endpoint | Response:
         """The endpoint, or the answer where there is none: 404 or 405."""
@@ -139,8 +142,15 @@ class Endpoints:
         return answers.document(json.dumps(self._issuer.key_set()).encode(), request.if_none_match)
 
     def _metadata(self, request: Request) -> Response:
-        content = self._issuer.metadata(self._places.urls)
-        return answers.document(write(Metadata, content), request.if_none_match)
+        return answers.document(self._told, request.if_none_match)
+
+
+def _metadata_of(issuer: Issuer, places: Places) -> bytes:
+    """It does not change: what would make it wrong is refused when the application is built."""
+    try:
+        return write(Metadata, issuer.metadata(places.urls))
+    except UnfitAnswer:
+        raise ConfigurationError("metadata", "a member of RFC 8414 is not what it must be") from None
 
 
 def _tokens(tokens: Tokens) -> Response:

@@ -48,7 +48,8 @@ def read_form(content_type: str | None, body: bytes) -> Form:
     named = set[str]()
     for name, value in pairs:
         if name in _LISTS:
-            form.setdefault(name, []).append(value)  # type: ignore[union-attr]  # a list for these names only
+            if value:
+                form.setdefault(name, []).append(value)  # type: ignore[union-attr]  # a list for these names only
         elif name in named:
             raise MalformedMessage("A parameter is repeated.")
         elif value:

@@ -69,15 +69,17 @@ class KeyFile:
             return None
         except OSError:
             raise KeyFileError("the file cannot be read") from None
-        with open(descriptor, "rb") as file:
+        try:
             status = os.fstat(descriptor)
             if hasattr(os, "geteuid") and check(status, os.geteuid()):  # Windows has other permissions
                 _log.warning("every user may read the signing keys in %s", self.path)
-            try:
+            with open(descriptor, "rb", closefd=False) as file:
                 content = file.read(MAX_SIZE + 1)
-                text = content.decode()
-            except (OSError, ValueError):
-                raise KeyFileError("the file is neither a JWK set nor PEM") from None
+            text = content.decode()
+        except (OSError, ValueError):
+            raise KeyFileError("the file is neither a JWK set nor PEM") from None
+        finally:
+            os.close(descriptor)
         if len(content) > MAX_SIZE:
             raise KeyFileError("the file is too large")
         return text, Stamp.of(status)

@@ -70,6 +70,8 @@ class SigningKeys:
         if not number or not 0 < access_lifetime < math.inf:
             raise ConfigurationError("access_lifetime", "a positive number of seconds is needed")
         self._lifetime, self._clock = access_lifetime, clock
+        self.shared = source is not None
+        """Whether other processes that are set up alike have the same keys."""
         self._watchers: list[Callable[[], Callable[[], object] | None]] = []
         self._lock = threading.Lock()
         now = clock()

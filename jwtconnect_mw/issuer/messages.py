@@ -34,6 +34,11 @@ from oidcmsg.oauth2 import (
 
 from .forms import MalformedMessage
 
+
+class UnfitAnswer(Exception):
+    """What was to be sent is not what the RFC says: a defect of ours or of a setting, never of a request."""
+
+
 _FOREIGN = (OidcMsgError, ValueError, TypeError, AttributeError)
 _VISIBLE = re.compile(r"[ -~]*")  # VSCHAR and SP: all that a parameter of RFC 6749 may hold (appendix A)
 _DESCRIPTION = re.compile(r"[ !#-\[\]-~]+")  # RFC 6749 section 5.2
@@ -158,10 +163,10 @@ def read(kind: type[Message], form: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def write(kind: type[Message], content: Mapping[str, Any]) -> bytes:
-    """``content`` as JSON, checked; members that are None are left out. Raises MalformedMessage: a defect of ours."""
+    """``content`` as JSON, checked; members that are None are left out. Raises UnfitAnswer."""
     message = kind(set_defaults=False)
     try:
         message.from_dict({name: value for name, value in content.items() if value is not None}).verify()
         return json.dumps(message.to_dict()).encode()
     except _FOREIGN:
-        raise MalformedMessage(f"what was to be sent is no {kind.__name__}") from None
+        raise UnfitAnswer(kind.__name__) from None

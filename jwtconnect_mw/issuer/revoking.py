@@ -45,12 +45,12 @@ class Revoking:
 
 def may_revoke(caller: object, found: Found, clients: Clients) -> bool:
     """Whether a token was issued to the client that wants it to end, and the client proved what it had to prove."""
+    own = owner(found)
+    if caller is UNNAMED:
+        caller = clients.find(own or "")
+        if caller is not None and caller.confidential:
+            return False  # it proved nothing
     if not isinstance(caller, Client):
         return False
-    if caller is UNNAMED:
-        own = clients.find(owner(found) or "")
-        if own is None or own.confidential:
-            return False  # it proved nothing
-        caller = own
     needs_proof = isinstance(found, RefreshToken) and found.grant.confidential
-    return caller.client_id == owner(found) and (caller.confidential or not needs_proof)
+    return caller.client_id == own and (caller.confidential or not needs_proof)

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ..errors import ConfigurationError
-from ..revocation import Family, MemoryRevocationList, RevocationList
+from ..revocation import Family, MemoryRevocationList, RevocationList, RevocationLookup
 from ..revocation.protocol import FAMILY_LIFETIME
 from . import settings
 from .access import checked_claims
@@ -92,9 +92,9 @@ class Issuer:
         self._metadata = settings.metadata(metadata)
         self.default_client_id, self.clock, self._family_lifetime = default_client_id, clock, lifetimes.family
         self.revocations = _revocations(revocations, clock)
-        self.keys: IssuerKeys = keys if isinstance(keys, (SigningKeys, SharedSecret)) else SigningKeys(
-            keys, algorithm=algorithm, access_lifetime=lifetimes.access, clock=clock
-        )  # fmt: skip
+        # Behind a replica: what it has not read yet counts where the issuer itself is asked.
+        self.authority: RevocationLookup = getattr(self.revocations, "authority", self.revocations)
+        self.keys: IssuerKeys = _keys(keys, algorithm, lifetimes.access, clock)
         refresh = RefreshTokens(issuer, self.keys.refresh_secrets, lifetimes.family)
         self._mint = Mint(issuer, self.keys.signer, self._hooks, lifetimes.access, token_id)
         self._sessions = Sessions(
@@ -208,7 +208,7 @@ class Issuer:
         found = self._own.find(token, now)
         # The list is asked in any case: neither the time nor a failure tells who may see what.
         token_id, session, subject, started = _NOBODY if found is None else identity(found)
-        revoked = ask_list(self.revocations.is_revoked, self.issuer, token_id, session, subject, started, now)
+        revoked = ask_list(self.authority.is_revoked, self.issuer, token_id, session, subject, started, now)
         if found is None or revoked is not False or not is_current(found, now):
             return dict(_INACTIVE)
         if not may_see(caller, found, self.issuer):
@@ -286,6 +286,14 @@ def _narrowed(scope: str, granted: Collection[str]) -> str:
     if asked is None or not set(granted).issuperset(asked):
         raise InvalidScope
     return " ".join(asked)
+
+
+def _keys(keys: object, algorithm: str | None, lifetime: int, clock: Callable[[], float]) -> IssuerKeys:
+    if not isinstance(keys, (SigningKeys, SharedSecret)):
+        return SigningKeys(keys, algorithm=algorithm, access_lifetime=lifetime, clock=clock)
+    if algorithm is not None:
+        raise ConfigurationError("algorithm", "it is a setting of the keys that were given")
+    return keys
 
 
 def _revocations(revocations: RevocationList | None, clock: Callable[[], float]) -> RevocationList:

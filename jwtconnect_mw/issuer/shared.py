@@ -34,6 +34,7 @@ class SharedSecret:
     """
 
     longest_lifetime = math.inf
+    shared = True
 
     def __init__(self, secret: bytes, *, algorithm: str = "HS256") -> None:
         if algorithm not in SHARED_ALGORITHMS:

@@ -43,6 +43,7 @@ class IssuerKeys:
         self.last_success: float | None = None
         self.last_attempt: float | None = None
         self.on_change: Callable[[IssuerKeys], None] = lambda _: None
+        self.on_load: Callable[[IssuerKeys, bool], None] = lambda *_: None
         self._source, self._fetch, self._clock, self._jitter = source, fetch, clock, jitter
         self.is_static, self._cooldown = source.static, source.cooldown
         self.deadline = fetch.deadline if isinstance(fetch, HttpFetch) else DEADLINE
@@ -190,6 +191,7 @@ class IssuerKeys:
             self._accept(loaded, self._clock(), turn)
         else:
             self._fail(problem)
+        self.on_load(self, loaded is not None)
 
     def _accept(self, loaded: Loaded, now: float, turn: int) -> None:
         with self._lock:

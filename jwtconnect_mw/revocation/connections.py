@@ -13,8 +13,10 @@ import time
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 _MOST_IDLE = 8
+File = tuple[int, int]  # device and inode
 
 
 class Connections:
@@ -24,8 +26,9 @@ class Connections:
     fork waits for connections in use, as long at most; a child of one that waited in vain is refused all.
     """
 
-    def __init__(self, uri: str, timeout: float) -> None:
-        self._uri, self._timeout = uri, timeout
+    def __init__(self, path: Path, timeout: float) -> None:
+        self._path, self._uri, self._timeout = path, f"{path.as_uri()}?mode=rw", timeout
+        self._file: File | None = None
         self._idle: list[sqlite3.Connection] = []
         self._close = weakref.finalize(self, _close, self._idle)
         self._in_use, self._forking, self._lost = 0, False, False
@@ -39,8 +42,9 @@ class Connections:
         self._writer = threading.Lock()
 
     @contextmanager
-    def using(self) -> Iterator[sqlite3.Connection | None]:
-        """The file is used, and the process not forked meanwhile. An idle connection, if there is one."""
+    def using(self) -> Iterator[tuple[sqlite3.Connection | None, File | None]]:
+        """The file is used, and the process not forked meanwhile. An idle connection, if there is one, and its file."""
+        file = self._file_there()
         with self._pool:
             while self._forking:
                 self._pool.wait()
@@ -48,20 +52,31 @@ class Connections:
                 raise sqlite3.ProgrammingError("the process was forked while another thread used the revocation list")
             if not self._close.alive:
                 raise sqlite3.ProgrammingError("the revocation list is closed")
+            if file != self._file:  # what is open is a file that others cannot see any more
+                self._file = file
+                _close(self._idle)
             connection = self._idle.pop() if self._idle else None
             self._in_use += 1
         try:
-            yield connection
+            yield connection, file
         finally:
             with self._pool:
                 self._in_use -= 1
                 if self._forking:
                     self._pool.notify_all()
 
+    def _file_there(self) -> File | None:
+        """Which file has the name now."""
+        try:
+            found = os.stat(self._path)
+        except OSError:
+            return None  # to open it will tell why
+        return found.st_dev, found.st_ino
+
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """A connection that nobody else uses meanwhile."""
-        with self.using() as idle:
+        with self.using() as (idle, file):
             connection = idle or sqlite3.connect(
                 self._uri, uri=True, timeout=self._timeout, isolation_level=None, check_same_thread=False
             )
@@ -72,11 +87,11 @@ class Connections:
                 yield connection
                 keep = True
             finally:
-                self._give_back(connection, keep)
+                self._give_back(connection, keep, file)
 
-    def _give_back(self, connection: sqlite3.Connection, keep: bool) -> None:
+    def _give_back(self, connection: sqlite3.Connection, keep: bool, file: File | None) -> None:
         with self._pool:
-            if keep and self._close.alive and len(self._idle) < _MOST_IDLE:
+            if keep and file == self._file and self._close.alive and len(self._idle) < _MOST_IDLE:
                 self._idle.append(connection)
                 return
         connection.close()  # whatever it was doing is undone

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 KEEP_AFTER = 300 + 60
 """Seconds that an entry outlives the last ``exp`` it can meet: the greatest leeway and the clock skew of hosts."""
@@ -28,6 +29,23 @@ class RevocationLookup(Protocol):
         ``started``: its ``auth_time``, else its ``iat``; None counts as long ago. ``now``: seconds since the epoch.
         Whatever is raised here makes the request fail with 503.
         """
+        ...
+
+
+@runtime_checkable
+class Replica(RevocationLookup, Protocol):
+    """A look-up in a copy, which has an age. See ReplicatedRevocationList."""
+
+    def health(self) -> Mapping[str, Any]:
+        """state (fresh, stale, missing), age, last_success, last_attempt, entries. Waits for nothing."""
+        ...
+
+    def sync(self, wait: float) -> bool:
+        """Wait up to ``wait`` seconds for the copy to hold all that was written before; whether it does."""
+        ...
+
+    def watch(self, callback: Callable[[float], object]) -> None:
+        """Call ``callback`` with the age of the copy after each attempt to read."""
         ...
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import sqlite3
 import threading
 import time
@@ -11,10 +12,10 @@ from pathlib import Path
 
 from ..errors import ConfigurationError
 
-_APPLICATION, _VERSION = 0x6A77_636D, 1
+_APPLICATION, _VERSION = 0x6A77_636D, 2
 # The serial of an entry that changes is new: who read up to one serial finds every later change above it.
 _TABLES = """
-CREATE TABLE about (birth INTEGER NOT NULL);
+CREATE TABLE about (birth INTEGER NOT NULL, epoch TEXT NOT NULL);
 CREATE TABLE entries (
   serial INTEGER PRIMARY KEY AUTOINCREMENT,
   kind INTEGER NOT NULL,
@@ -49,15 +50,15 @@ def checked_path(path: str | os.PathLike[str]) -> Path:
     return Path(name).absolute()
 
 
-def prepare(path: Path, timeout: float, now: int) -> int:
-    """Make the file and its tables unless they are there; the second in which that was done.
+def prepare(path: Path, timeout: float, now: int) -> None:
+    """Make the file and its tables unless they are there; ``now`` becomes its birth, a random name its epoch.
 
     Raises ConfigurationError for a file that cannot be this list's, sqlite3.OperationalError when others keep it
     locked for ``timeout`` seconds.
     """
     try:
         _make_private(path)
-        return _patiently(path, timeout, now)
+        _patiently(path, timeout, now)
     except (OSError, sqlite3.DatabaseError) as error:
         if _is_locked(error):
             raise
@@ -73,7 +74,7 @@ def _make_private(path: Path) -> None:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
-def _patiently(path: Path, timeout: float, now: int) -> int:
+def _patiently(path: Path, timeout: float, now: int) -> None:
     """The switch to WAL does not wait for other processes by itself."""
     deadline = time.monotonic() + timeout
     while True:
@@ -88,8 +89,11 @@ def _patiently(path: Path, timeout: float, now: int) -> int:
         time.sleep(0.01)
 
 
-def _ready(connection: sqlite3.Connection, now: int) -> int:
-    if _is_new(connection):
+def _ready(connection: sqlite3.Connection, now: int) -> None:
+    connection.execute("BEGIN")  # one look at it, between others' writes
+    is_new = _is_new(connection)
+    connection.execute("COMMIT")
+    if is_new:
         (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
         if mode != "wal":  # pragma: no cover  # needs a file system without shared memory
             raise ConfigurationError("path", "this place cannot hold a database that several processes write (WAL)")
@@ -98,11 +102,10 @@ def _ready(connection: sqlite3.Connection, now: int) -> int:
         if _is_new(connection):
             for statement in _TABLES.split(";"):
                 connection.execute(statement)
-            connection.execute("INSERT INTO about VALUES (?)", (now,))
+            connection.execute("INSERT INTO about VALUES (?, ?)", (now, secrets.token_hex(8)))
             connection.execute(f"PRAGMA application_id = {_APPLICATION}")
             connection.execute(f"PRAGMA user_version = {_VERSION}")
         connection.execute("COMMIT")
-    return int(connection.execute("SELECT birth FROM about").fetchone()[0])
 
 
 def _is_new(connection: sqlite3.Connection) -> bool:

@@ -101,9 +101,14 @@ class Running:
 
 
 @contextmanager
-def started(name: str, folder: Path, module: str = "tests.live.app", port: int = 0) -> Iterator[Running]:
-    """The server, from start to end, with an issuer of its own. ``module`` has the applications wsgi and asgi."""
-    server, log = SERVERS[name], folder / f"{name}.log"
+def started(
+    name: str, folder: Path, module: str = "tests.live.app", port: int = 0, server: Server | None = None, **environ: str
+) -> Iterator[Running]:
+    """The server, from start to end, with an issuer of its own. ``module`` has the applications wsgi and asgi.
+
+    ``server``: one that is not in SERVERS. ``environ``: more variables for it.
+    """
+    server, log = server or SERVERS[name], folder / f"{name}.log"
     with FakeIssuer() as issuer, socket.socket() as held, log.open("ab") as output:
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)  # one that is only held lets the server's in
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -123,6 +128,7 @@ def started(name: str, folder: Path, module: str = "tests.live.app", port: int =
                 "LIVE_URL": f"http://127.0.0.1:{port}",
                 "HOME": str(folder),
                 "XDG_RUNTIME_DIR": str(folder),
+                **environ,
             },
             stdin=subprocess.DEVNULL,
             stdout=output,

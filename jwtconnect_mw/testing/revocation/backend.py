@@ -73,10 +73,11 @@ def purge_all(revocations: RevocationList, now: float) -> None:
         pass
 
 
-def refuses(call: Callable[[], object]) -> bool:
-    """Whether it raises ValueError."""
+def refusal(call: Callable[[], object]) -> ValueError | None:
+    """The ValueError that it raises."""
+    raised = None
     try:
         call()
-    except ValueError:
-        return True
-    return False
+    except ValueError as error:
+        raised = error
+    return raised

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from ...revocation import RevocationList
 from ...revocation.protocol import FAMILY_LIFETIME, KEEP_AFTER
-from .backend import ISSUER, NAN, NOW, OTHER_ISSUER, Backend, purge_all, refuses, revoked
+from .backend import ISSUER, NAN, NOW, OTHER_ISSUER, Backend, purge_all, refusal, revoked
 
 NAMES = (
     "plain",
@@ -145,10 +145,10 @@ class Entries(Backend):
     def test_times_that_are_no_numbers_are_refused(self) -> None:
         revocations, _ = self.fresh()
         for revoke, look in kinds(revocations):
-            assert refuses(lambda revoke=revoke: revoke(ISSUER, "x", expires_at=NAN))  # type: ignore[misc]  # mypy infers no lambda with a default
+            assert refusal(lambda revoke=revoke: revoke(ISSUER, "x", expires_at=NAN))  # type: ignore[misc]  # mypy infers no lambda with a default
             assert not look("x")
         for before in (NAN, math.inf, -math.inf):
-            assert refuses(lambda before=before: revocations.revoke_subject(ISSUER, "x", before=before))  # type: ignore[misc]  # as above
+            assert refusal(lambda before=before: revocations.revoke_subject(ISSUER, "x", before=before))  # type: ignore[misc]  # as above
 
     def test_purging_drops_what_ended_and_nothing_else(self) -> None:
         revocations, clock = self.fresh()

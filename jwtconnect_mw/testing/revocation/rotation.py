@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from ...revocation import Step
 from ...revocation.protocol import KEEP_AFTER
-from .backend import FAMILY, ISSUER, LIFETIME, NAN, NOW, OTHER_ISSUER, Backend, present, purge_all, refuses, revoked
+from .backend import FAMILY, ISSUER, LIFETIME, NAN, NOW, OTHER_ISSUER, Backend, present, purge_all, refusal, revoked
 
 FIRST = Step("advanced", 1, NOW, NOW + LIFETIME)
 AGAIN = Step("again", 1, NOW, NOW + LIFETIME)
@@ -151,7 +151,7 @@ class Rotation(Backend):
 
     def test_an_end_that_is_no_number_is_refused(self) -> None:
         revocations, _ = self.fresh()
-        assert refuses(lambda: present(revocations, 0, keep_until=NAN))
+        assert refusal(lambda: present(revocations, 0, keep_until=NAN))
         assert present(revocations, 0) == FIRST
 
     def test_purging_takes_records_too(self) -> None:

@@ -1,0 +1,224 @@
+"""What the server does in one step each: scripts for Redis 6 and Valkey 7 or later, in their Lua.
+
+Four keys hold a list, all in one slot of a cluster:
+
+    data    hash      "#epoch", "#birth", "#serial"; an entry: "ends" or "ends bound"; a record: its five values
+    ends    sorted    the field of each entry and record by its end, for purging
+    order   sorted    the field of each entry by the serial of its last change, for the feed
+    log     stream    the last serials: who waits is woken, and a cursor shows that this history is the one it knew
+
+Everything that decides is in one hash, so that it is lost together or not at all. ``ends`` and ``order`` have a member
+of their own, "": one that is gone is noticed, and counts as all being lost.
+Numbers come and go as texts that are exact. ``decide`` in rotation.py and entries.py say what is done here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import NamedTuple
+
+
+class Script(NamedTuple):
+    text: str
+    digest: str
+
+
+_COMMON = """
+local DATA, ENDS, ORDER, LOG = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local call, number = redis.call, tonumber
+
+local function text(value) return string.format('%.17g', value) end
+
+-- Later than every serial before, also of a history that was lost with a failover: the server's clock, or one more.
+local function next_serial()
+  local clock, last = call('TIME'), number(call('HGET', DATA, '#serial') or '0')
+  local serial = string.format('%.0f', math.max(number(clock[1]) * 1000000 + number(clock[2]), last + 1))
+  call('HSET', DATA, '#serial', serial)
+  call('XADD', LOG, 'MAXLEN', '~', '10000', serial .. '-0', '', '')
+  return serial
+end
+
+-- The epoch and its birth. ARGV: a new epoch, the clock, whether the caller knows of an older one.
+local function begin()
+  local epoch = call('HGET', DATA, '#epoch')
+  local by_end, by_serial = call('ZSCORE', ENDS, ''), call('ZSCORE', ORDER, '')
+  if epoch and by_end and by_serial then
+    if string.sub(epoch, 1, 2) ~= '1.' then error('a revocation list of another version') end
+    return epoch, number(call('HGET', DATA, '#birth'))
+  end
+  call('XLEN', LOG)  -- so that nothing is deleted where a key is not ours
+  -- Of two clocks that differ by skew the later; a clock that is far from the server's is not the time of day.
+  local now, server = math.floor(number(ARGV[2])), number(call('TIME')[1])
+  local birth = math.abs(now - server) < 60 and math.max(now, server) or now
+  -- What was lost may have known a family of this very second.
+  if epoch or ARGV[3] == '1' then birth = birth + 1 end
+  call('UNLINK', DATA, ENDS, ORDER, LOG)
+  call('HSET', DATA, '#epoch', ARGV[1], '#birth', text(birth))
+  call('ZADD', ENDS, '+inf', '')
+  call('ZADD', ORDER, '0', '')
+  next_serial()
+  return ARGV[1], birth
+end
+
+local function purge(now, limit)
+  local fields = call('ZRANGEBYSCORE', ENDS, '-inf', now, 'LIMIT', '0', limit)
+  local dropped = 0
+  for _, field in ipairs(fields) do
+    if field ~= '' then
+      call('HDEL', DATA, field)
+      call('ZREM', ENDS, field)
+      call('ZREM', ORDER, field)
+      dropped = dropped + 1
+    end
+  end
+  return dropped
+end
+
+-- Never sooner over than it was to be. bound: of a subject, else nil.
+local function put(field, ends, bound)
+  local known = call('HGET', DATA, field)
+  if known then
+    local known_ends = string.match(known, '^%S+')
+    if number(known_ends) > number(ends) then ends = known_ends end
+  end
+  local value = bound and ends .. ' ' .. bound or ends
+  if value ~= known then
+    call('HSET', DATA, field, value)
+    call('ZADD', ENDS, ends, field)
+    call('ZADD', ORDER, next_serial(), field)
+  end
+end
+
+local function live(field, now)
+  local known = call('HGET', DATA, field)
+  return known and number(string.match(known, '^%S+')) > now
+end
+
+local function bound_of(field, now)
+  return live(field, now) and number(string.match(call('HGET', DATA, field), '%S+$')) or nil
+end
+"""
+
+_PUT = """
+-- now, then of each entry: field, end, bound or ''. A bound that is there and lives is never lowered.
+local epoch = begin()
+purge(ARGV[4], '16')
+for place = 5, #ARGV, 3 do
+  local field, ends, bound = ARGV[place], ARGV[place + 1], ARGV[place + 2]
+  if bound == '' then
+    put(field, ends)
+  else
+    local known = bound_of(field, number(ARGV[4]))
+    put(field, ends, known and text(math.max(known, number(bound))) or bound)
+  end
+end
+return {epoch}
+"""
+
+_SUBJECT = """
+-- now, field, end, moment, '1' if that is the default
+local epoch, birth = begin()
+purge(ARGV[4], '16')
+local moment = number(ARGV[7])
+local known = bound_of(ARGV[5], number(ARGV[4]))
+local bound = moment == math.floor(moment) and moment + 1 or moment
+local latest = known and math.max(birth, math.ceil(known)) or birth
+if ARGV[8] == '1' and latest >= bound then bound = latest + 1 end
+if known then bound = math.max(bound, known) end
+put(ARGV[5], ARGV[6], text(bound))
+return {epoch}
+"""
+
+_START = """
+-- now, field, end of the entry or '' if the family need not be alone, most seconds ahead
+local epoch, birth = begin()
+local now, alone = number(ARGV[4]), ARGV[6] ~= ''
+local known = bound_of(ARGV[5], now)
+local start = math.max(math.floor(now), birth)
+if known then
+  if known > now + number(ARGV[7]) then return {epoch} end
+  start = math.max(start, alone and math.floor(known) + 1 or math.ceil(known))
+end
+if alone then
+  purge(ARGV[4], '16')
+  put(ARGV[5], ARGV[6], text(start))
+end
+return {epoch, text(start)}
+"""
+
+_ADVANCE = """
+-- now, grace, presented, started, '1' for the same client, the successor's iat and exp, keep until,
+-- the fields of session, subject and record
+local epoch, birth = begin()
+purge(ARGV[4], '16')
+local now, grace, presented, started = number(ARGV[4]), number(ARGV[5]), number(ARGV[6]), number(ARGV[7])
+local same_client, ends, session, subject = ARGV[8] == '1', ARGV[11], ARGV[12], ARGV[13]
+local bound = bound_of(subject, now)
+if live(session, now) or (bound and started < bound) then return {epoch, 'revoked'} end
+local record = call('HGET', DATA, ARGV[14])
+local sequence, issued_at, expires_at, advanced_at, kept
+if record then
+  sequence, issued_at, expires_at, advanced_at, kept = string.match(record, '^(%S+) (%S+) (%S+) (%S+) (%S+)$')
+  if number(kept) >= number(ends) then ends = kept end
+end
+local current = number(sequence or '0')
+
+local function keep(...)
+  call('HSET', DATA, ARGV[14], table.concat({...}, ' '))
+  call('ZADD', ENDS, ends, ARGV[14])
+end
+
+if started < birth or presented > current or (presented == current and not same_client) then
+  return {epoch, 'unknown'}
+end
+if presented == current then
+  local successor = string.format('%.0f', current + 1)
+  keep(successor, ARGV[9], ARGV[10], ARGV[4], ends)
+  return {epoch, 'advanced', successor, ARGV[9], ARGV[10]}
+end
+if record and presented == current - 1 and same_client and math.abs(now - number(advanced_at)) < grace then
+  if ends ~= kept then keep(sequence, issued_at, expires_at, advanced_at, ends) end
+  return {epoch, 'again', sequence, issued_at, expires_at}
+end
+put(session, ends)
+return {epoch, 'reuse'}
+"""
+
+_CURRENT = """
+-- the field of the record
+local epoch, birth = begin()
+return {epoch, text(birth), call('HGET', DATA, ARGV[4])}
+"""
+
+_PURGE = """
+-- now, limit
+local epoch = begin()
+return {epoch, purge(ARGV[4], ARGV[5])}
+"""
+
+_CHANGES = """
+-- the epoch that is known or '', the serial up to which entries were read, the last serial that was seen, limit
+local epoch = begin()
+local last = call('HGET', DATA, '#serial')
+if ARGV[4] ~= '' then
+  local anchor = ARGV[6] .. '-0'
+  if ARGV[4] ~= epoch or (ARGV[6] ~= last and #call('XRANGE', LOG, anchor, anchor) == 0) then return {epoch} end
+end
+local found = call('ZRANGEBYSCORE', ORDER, '(' .. ARGV[5], '+inf', 'WITHSCORES', 'LIMIT', '0', ARGV[7])
+local entries, position = {}, ARGV[5]
+for place = 1, #found, 2 do
+  entries[place], entries[place + 1] = found[place], call('HGET', DATA, found[place])
+  position = string.format('%.0f', number(found[place + 1]))
+end
+return {epoch, position, last, entries}
+"""
+
+
+def _script(body: str) -> Script:
+    text = _COMMON + body
+    # The server's own name for it.
+    return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+PUT, SUBJECT, START, ADVANCE = _script(_PUT), _script(_SUBJECT), _script(_START), _script(_ADVANCE)
+CURRENT, PURGE, CHANGES = _script(_CURRENT), _script(_PURGE), _script(_CHANGES)

@@ -1,0 +1,154 @@
+"""The ONLY importer of redis-py: connections to the server, and scripts that run there.
+
+redis-py has no part in what is decided: no name, time or answer passes through its conversions. RESP2 is spoken, which
+every version of it and of the server knows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import redis
+from redis.backoff import NoBackoff
+from redis.exceptions import NoScriptError
+from redis.retry import Retry
+
+from .._fork import watch_forks
+from ..errors import ConfigurationError
+from .redis_scripts import Script
+
+MOST_CONNECTIONS = 64
+_OPTIONS = re.compile(r"db|username|password|client_name|ssl_[a-z_]+")
+_IDLE = 30  # seconds after which a connection is tried before it is used: firewalls forget
+Text = str | bytes
+
+
+class Server:
+    """Safe for threads and fork. Connects when it is first asked, and in a child anew.
+
+    ``timeout``: seconds that connecting, each answer, and waiting for a free connection may last. What redis-py raises
+    (redis.RedisError) is raised; no text of it holds the URL. ``wait_replicas``: see RedisRevocationList.
+    """
+
+    def __init__(self, url: str, keys: Sequence[str], *, timeout: float, wait_replicas: int) -> None:
+        self._keys, self._timeout, self._wait_replicas = keys, timeout, wait_replicas
+        # In a closure, so that no repr and no dump of attributes shows the URL.
+        self._connect = _connector(url, timeout)
+        self._client = self._connect()
+        watch_forks(self)
+
+    def after_fork(self) -> None:
+        """In the child: what is open belongs to the parent, and a thread of it may have held redis-py's locks."""
+        self._client = self._connect()
+
+    def close(self) -> None:
+        """Close all connections, also those in use. Who asks after that connects anew."""
+        self._client.connection_pool.disconnect()
+
+    def run(self, script: Script, *arguments: Text, repeat: bool = True) -> list[Any]:
+        """What the script returns. Asked once more where the connection broke, unless ``repeat`` is False."""
+        try:
+            return self._run(script, arguments)
+        except redis.ReadOnlyError:
+            # A primary that was demoted: its name may lead to another one by now.
+            self.close()
+            raise
+        except redis.ConnectionError:
+            if not repeat:
+                raise
+        return self._run(script, arguments)
+
+    def _run(self, script: Script, arguments: Sequence[Text]) -> list[Any]:
+        try:
+            return self._evaluate("EVALSHA", script.digest, arguments)
+        except NoScriptError:
+            return self._evaluate("EVAL", script.text, arguments)
+
+    def _evaluate(self, how: str, script: str, arguments: Sequence[Text]) -> list[Any]:
+        command = (how, script, len(self._keys), *self._keys, *arguments)
+        if not self._wait_replicas:
+            answer: list[Any] = self._command(*command)
+            return answer
+        # WAIT counts for what was written on the same connection.
+        pipeline: Any = self._client.pipeline(transaction=False)
+        pipeline.execute_command(*command)
+        pipeline.execute_command("WAIT", self._wait_replicas, max(1, int(self._timeout * 500)))
+        answer, confirmed = pipeline.execute(raise_on_error=False)
+        for result in (answer, confirmed):
+            if isinstance(result, Exception):
+                raise result
+        if confirmed < self._wait_replicas:
+            raise redis.TimeoutError("written, but not confirmed by as many replicas as are asked for")
+        return answer
+
+    def read(self, key: str, fields: Sequence[bytes]) -> list[bytes | None]:
+        """Fields of a hash."""
+        values: list[bytes | None]
+        try:
+            values = self._command("HMGET", key, *fields)
+        except redis.ConnectionError:
+            values = self._command("HMGET", key, *fields)
+        return values
+
+    def wait(self, key: str, after: str, seconds: float) -> None:
+        """Until the stream has an item with an id above ``after``, or some time, up to ``seconds``, is over."""
+        # Well within the timeout of the connection. Zero would be for ever.
+        milliseconds = max(1, int(min(seconds, self._timeout / 2) * 1000))
+        self._command("XREAD", "COUNT", 1, "BLOCK", milliseconds, "STREAMS", key, after)
+
+    def _command(self, *command: object) -> Any:
+        client: Any = self._client  # redis-py leaves this method untyped
+        return client.execute_command(*command)
+
+
+def _connector(url: str, timeout: float) -> Callable[[], redis.Redis]:
+    pool_options = {
+        "max_connections": MOST_CONNECTIONS,
+        "timeout": timeout,
+        "socket_timeout": timeout,
+        "socket_connect_timeout": timeout,
+        "health_check_interval": _IDLE,
+        "retry": Retry(NoBackoff(), 0),
+        "protocol": 2,
+    }
+    if _checked(url) == "rediss":
+        pool_options["ssl_check_hostname"] = True  # which older versions of redis-py do not do unless told
+
+    def connect() -> redis.Redis:
+        return redis.Redis(connection_pool=redis.BlockingConnectionPool.from_url(url, **pool_options))
+
+    accepted = False
+    with suppress(Exception):  # its text might hold a part of the URL, even as the cause of another
+        pool = connect().connection_pool
+        pool.connection_class(**pool.connection_kwargs)  # which opens nothing yet
+        accepted = True
+    if not accepted:
+        raise ConfigurationError("url", "redis-py does not accept an option of it")
+    return connect
+
+
+def _checked(url: str) -> str:
+    """The scheme. Raises ConfigurationError for what redis-py would read as something else than was meant."""
+    problem, scheme = "redis://, rediss:// or unix:// and a server are needed", ""
+    with suppress(ValueError):  # whose text may hold a part of a password that was not percent-encoded
+        parts = urlsplit(url)
+        scheme, _ = parts.scheme, parts.port
+        options = parse_qs(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
+        place = parts.path if scheme == "unix" else parts.hostname
+        if scheme not in ("redis", "rediss", "unix") or not place:
+            pass
+        elif parts.fragment or not all(_OPTIONS.fullmatch(name) for name in options):
+            problem = (
+                "only the options db, username, password, client_name and ssl_* are known; encode # and ? as %23, %3F"
+            )
+        elif scheme != "unix" and not re.fullmatch(r"/?[0-9]*", parts.path):
+            problem = "the path is the number of a database"
+        else:
+            problem = ""
+    if problem:
+        raise ConfigurationError("url", problem)
+    return scheme

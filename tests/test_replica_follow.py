@@ -1,0 +1,249 @@
+"""Step by step: the first sync, news, gaps, lost data, failures. No thread and no waiting."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from jwtconnect_mw.revocation import Change, FeedGap, SQLiteRevocationList
+from jwtconnect_mw.revocation.follow import NEVER
+from jwtconnect_mw.revocation.protocol import KEEP_AFTER
+from jwtconnect_mw.testing import ManualClock
+from jwtconnect_mw.testing.revocation.backend import revoked
+
+from .kit import ISSUER, NOW
+from .replicas import PACE, Backend, Steps, fill, honours
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(NOW)
+
+
+@pytest.fixture
+def backend(tmp_path: Path, clock: ManualClock) -> Iterator[Backend]:
+    with closing(Backend(tmp_path / "revoked.db", clock=clock)) as backend:
+        yield backend
+
+
+@pytest.fixture
+def steps(backend: Backend, clock: ManualClock) -> Steps:
+    return Steps(backend, clock)
+
+
+def test_the_first_sync(backend: Backend, steps: Steps) -> None:
+    """It is complete with its last part, and from the moment that part was asked for."""
+    fill(backend, 2500)
+    follower = steps.follower
+    assert [follower.step(), follower.step()] == [0.0, 0.0]
+    assert (follower.complete_at, follower.completed, follower.last_success) == (NEVER, 0, None)
+    assert len(steps.copy) == 2000
+    steps.timer.advance(5)
+    assert follower.step() == 0.01
+    assert (follower.complete_at, follower.completed, follower.last_success) == (1005.0, 3, NOW)
+    assert len(steps.copy) == 2500
+
+
+def test_news_and_pauses(backend: Backend, steps: Steps) -> None:
+    assert steps.follower.step() == PACE.poll
+    backend.revoke_token(ISSUER, "x")
+    assert steps.follower.step() == 0.01
+    assert honours(steps.copy, "x", "y") == [True, False]
+    assert steps.follower.step() == PACE.poll
+    assert steps.follower.last_attempt == NOW
+
+
+@pytest.mark.parametrize(("took", "pause"), [(0.2, 0.3), (0.5, 0.0), (1.0, 0.0)])
+def test_a_backend_that_waits_for_news_is_asked_again_at_once(
+    backend: Backend, steps: Steps, took: float, pause: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    known = SQLiteRevocationList.changes
+
+    def patiently(self: Backend, cursor: str | None, *, limit: int = 1000, wait: float = 0.0) -> object:
+        waits.append(wait)
+        steps.timer.advance(took if wait else 0)
+        return known(self, cursor, limit=limit)
+
+    monkeypatch.setattr(Backend, "changes", patiently)
+    steps.follower.step()
+    assert steps.follower.step() == pytest.approx(pause)
+    assert waits == [0.0, PACE.wait]
+    assert steps.follower.complete_at == 1000.0
+
+
+def test_failures_are_told_once_and_pauses_grow(
+    backend: Backend, steps: Steps, caplog: pytest.LogCaptureFixture
+) -> None:
+    steps.follower.step()
+    backend.error = OSError("redis://user:password@host")
+    with caplog.at_level(logging.DEBUG):
+        pauses = [steps.follower.step() for _ in range(20)]
+        assert pauses[:6] == [0.1, 0.2, 0.4, 0.8, 1.6, 2.0]
+        assert set(pauses[6:]) == {2.0}
+        steps.jitter = 0.0
+        assert steps.follower.step() == 1.0
+        backend.error = None
+        assert steps.follower.step() == PACE.poll
+        backend.error = OSError()
+        steps.follower.step()
+    assert [record.getMessage() for record in caplog.records] == [
+        "the feed of the revocation list cannot be read: OSError",
+        "the feed of the revocation list can be read again",
+        "the feed of the revocation list cannot be read: OSError",
+    ]
+    assert steps.follower.complete_at == 1000.0
+
+
+def test_a_gap_is_read_over_while_the_copy_serves(
+    backend: Backend, steps: Steps, caplog: pytest.LogCaptureFixture
+) -> None:
+    fill(backend, 1500)
+    steps.until(0.01)
+    backend.error = FeedGap()
+    steps.timer.advance(3)
+    assert steps.follower.step() == 0.0
+    assert honours(steps.copy, "1400") == [True]
+    assert [steps.follower.step() for _ in range(3)] == [0.1 * 2, 0.4, 0.8]  # a gap even from the beginning: a fault
+    assert steps.follower.complete_at == 1000.0
+    backend.error = None
+    backend.revoke_token(ISSUER, "new")
+    steps.until(PACE.poll)
+    assert honours(steps.copy, "0", "new") == [True, True]
+    assert steps.follower.complete_at == 1003.0
+    assert "restore" not in backend.calls
+    assert caplog.messages == ["the feed of the revocation list has a gap: it is read from the beginning"]
+
+
+def test_what_the_backend_lost_is_written_back(
+    backend: Backend, steps: Steps, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """All that still lives, once, also what was revoked since; until then it is honoured here."""
+    fill(backend, 1200)
+    backend.revoke_session(ISSUER, "s", expires_at=NOW + 50)
+    backend.revoke_subject(ISSUER, "alice", before=NOW - 5)
+    backend.revoke_token(ISSUER, "ended", expires_at=NOW)
+    steps.until(PACE.poll)
+    clock.advance(KEEP_AFTER)
+    backend.lose()
+    backend.revoke_token(ISSUER, "new")
+    assert not revoked(backend, token="7")
+    steps.until(PACE.poll * steps.jitter)
+    assert honours(steps.copy, "7", "new") == [True, True]
+    steps.until(PACE.poll)
+    steps.until(PACE.poll)
+    assert honours(backend, "0", "1199", "new") == [True] * 3
+    assert honours(backend, "ended", now=NOW) == [False]
+    assert revoked(backend, session="s")
+    assert [revoked(backend, subject="alice", started=NOW - ago) for ago in (5, 4)] == [True, False]
+    assert backend.calls.count("restore") == 3
+    assert caplog.messages == [
+        "the feed of the revocation list has a gap: it is read from the beginning",
+        "the revocation list had lost 1202 entries, which were written back to it",
+    ]
+
+
+def test_what_another_process_wrote_back_is_not_written_again(
+    backend: Backend, steps: Steps, clock: ManualClock
+) -> None:
+    fill(backend, 700)
+    other = Steps(backend, clock)
+    for one in (steps, other):
+        one.until(PACE.poll)
+        one.jitter = 0.5
+    backend.lose()
+    for one in (steps, other):
+        one.until(PACE.poll / 2)  # each has noticed, and waits for a moment
+    steps.until(PACE.poll)
+    assert backend.calls.count("restore") == 2
+    other.until(PACE.poll)
+    assert backend.calls.count("restore") == 2
+    assert len(other.copy) == 700
+
+
+def test_a_new_epoch_without_a_gap_is_noticed(backend: Backend, steps: Steps, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backend may take any cursor; then the epoch tells."""
+    fill(backend, 3)
+    steps.until(PACE.poll)
+    known = SQLiteRevocationList.changes
+    monkeypatch.setattr(
+        Backend, "changes", lambda self, cursor, **how: known(self, None, **how)._replace(epoch="another")
+    )
+    assert steps.follower.step() == 0.0
+    assert steps.follower.step() == PACE.poll  # read from the beginning: nothing is missing there
+    assert steps.follower.step() == 0.0
+    assert steps.follower.step() == 0.01
+
+
+def test_writing_back_that_fails_goes_on_later(
+    backend: Backend, steps: Steps, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The copy is complete all the same, and is known to be."""
+    fill(backend, 1200)
+    steps.until(PACE.poll)
+    backend.lose()
+    backend.restoring = PermissionError()
+    steps.timer.advance(7)
+    steps.until(0.1)
+    assert steps.follower.complete_at == 1007.0
+    for _ in range(4):
+        steps.follower.step()
+    backend.restoring = None
+    steps.follower.after_fork()  # in the middle of it
+    steps.until(PACE.poll)
+    steps.until(PACE.poll)
+    assert honours(backend, "0", "1199") == [True, True]
+    assert caplog.messages == [
+        "the feed of the revocation list has a gap: it is read from the beginning",
+        "the feed of the revocation list cannot be read: PermissionError",
+        "the revocation list had lost 1200 entries, which were written back to it",
+    ]
+
+
+def test_ended_entries_go_by_themselves(backend: Backend, steps: Steps, clock: ManualClock) -> None:
+    fill(backend, 900, NOW + 10)
+    steps.until(PACE.poll)
+    clock.advance(10)
+    for _ in range(300):
+        steps.follower.step()
+    assert len(steps.copy) > 800
+    for _ in range(256):
+        steps.timer.advance(0.25)
+        steps.follower.step()
+    assert len(steps.copy) == 0
+
+
+def test_clocks_that_differ_by_five_seconds(backend: Backend, clock: ManualClock) -> None:
+    """What a host whose clock is ahead takes for ended ended long ago for every token."""
+    backend.revoke_token(ISSUER, "x", expires_at=NOW + 100)
+    backend.revoke_subject(ISSUER, "alice")
+    for skew in (-5, 5):
+        steps = Steps(backend, ManualClock(NOW + skew))
+        steps.until(PACE.poll)
+        for now in (NOW + skew, NOW + 100 + skew):
+            assert honours(steps.copy, "x", now=now) == [True]
+        assert revoked(steps.copy, subject="alice", started=NOW)
+        assert not revoked(steps.copy, subject="alice", started=NOW + 1)
+
+
+def test_catching_up(backend: Backend, steps: Steps, caplog: pytest.LogCaptureFixture) -> None:
+    """In a writer's thread: it brings what was written, but never moves the cursor of the one that reads."""
+    backend.revoke_token(ISSUER, "x")
+    steps.follower.catch_up()
+    assert len(steps.copy) == 0
+    steps.until(PACE.poll)
+    backend.revoke_token(ISSUER, "y")
+    steps.follower.catch_up()
+    assert honours(steps.copy, "x", "y") == [True, True]
+    assert steps.follower.step() == 0.01
+    backend.error = OSError()
+    steps.follower.catch_up()
+    assert caplog.messages == []
+
+
+def test_changes_of_every_kind() -> None:
+    assert Change("token", ISSUER, "x", 5.0).bound == 0.0

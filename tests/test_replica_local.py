@@ -1,0 +1,110 @@
+"""The entries of a copy: what is put, found, dropped, and missing elsewhere."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from jwtconnect_mw.revocation import Change
+from jwtconnect_mw.revocation.local import LocalCopy
+
+from .kit import ISSUER, NOW
+
+END = NOW + 100.0
+OTHER = "https://other.example"
+ALL = [
+    Change("token", ISSUER, "x", END),
+    Change("session", ISSUER, "x", END),
+    Change("subject", ISSUER, "x", END, NOW + 1.0),
+]
+
+
+@pytest.fixture
+def copy() -> LocalCopy:
+    copy = LocalCopy()
+    copy.put(ALL, NOW)
+    return copy
+
+
+def found(copy: LocalCopy, name: str = "x", issuer: str = ISSUER, now: float = NOW) -> list[bool]:
+    """By token, by session, by subject."""
+    asked = ((name, None, None), (None, name, None), (None, None, name))
+    return [copy.is_revoked(issuer, *one, NOW, now) for one in asked]
+
+
+def test_what_is_found(copy: LocalCopy) -> None:
+    assert found(copy) == [True] * 3
+    assert found(copy, "y") == found(copy, issuer=OTHER) == found(copy, now=END) == [False] * 3
+    assert not copy.is_revoked(ISSUER, None, None, "x", NOW + 1, NOW)
+    assert copy.is_revoked(ISSUER, None, None, "x", None, NOW)
+    assert copy.is_revoked(ISSUER, "y", "x", None, None, NOW)
+    assert not copy.is_revoked(ISSUER, "y", "y", "y", None, NOW)
+    assert len(copy) == 3
+
+
+def test_nothing_is_shortened(copy: LocalCopy) -> None:
+    copy.put([Change(kind, ISSUER, "x", NOW + 1.0, 5.0) for kind in ("token", "session", "subject")], NOW)
+    assert list(copy.beyond(LocalCopy(), NOW)) == ALL
+    more = [change._replace(ends=END + 1, bound=change.bound and NOW + 2.0) for change in ALL]
+    copy.put(more, NOW)
+    assert list(copy.beyond(LocalCopy(), NOW)) == more
+    assert len(copy) == 3
+
+
+def test_what_ended_is_not_kept(copy: LocalCopy) -> None:
+    copy.put([Change("token", ISSUER, name, ends) for name, ends in (("a", NOW), ("b", math.nan))], NOW)
+    assert len(copy) == 3
+    copy.put([Change("subject", ISSUER, "x", END + 50, 5.0)], END)
+    assert copy.is_revoked(ISSUER, None, None, "x", 4, END)
+    assert not copy.is_revoked(ISSUER, None, None, "x", NOW, END)
+
+
+def test_bounds_of_subjects(copy: LocalCopy) -> None:
+    assert copy.bound(ISSUER, "x", NOW) == NOW + 1
+    assert copy.bound(ISSUER, "x", END) is None
+    assert copy.bound(ISSUER, "y", NOW) is None
+    assert copy.bound(OTHER, "x", NOW) is None
+
+
+def test_sweeping_drops_a_little_at_a_time() -> None:
+    copy = LocalCopy()
+    copy.put([Change("token", ISSUER, f"{number}", END + number % 2) for number in range(5120)], NOW)
+    copy.put([Change("session", ISSUER, f"{number}", END) for number in range(100)], NOW)
+    copy.put([Change("subject", OTHER, f"{number}", END + number % 2, NOW) for number in range(100)], NOW)
+    before = len(copy)
+    left = []
+    for _ in range(256):
+        copy.sweep(END)
+        left.append(len(copy))
+    assert left[-1] == 2560 + 50
+    assert max(a - b for a, b in zip([before, *left], left, strict=False)) < 100
+    for _ in range(256):
+        copy.sweep(END + 1)
+    assert len(copy) == 0
+    copy.put(ALL, NOW)
+    assert found(copy) == [True] * 3
+
+
+@pytest.mark.parametrize(("count", "limit", "most"), [(10, 10, 0), (5000, 500, 4600), (5000, 0, 4999), (0, 5, 0)])
+def test_purging_looks_at_about_as_many_as_it_may(count: int, limit: int, most: int) -> None:
+    copy = LocalCopy()
+    copy.put([Change("token", ISSUER, f"{number}", END) for number in range(count)], NOW)
+    copy.purge(END, limit)
+    assert most - 200 <= len(copy) <= most
+
+
+def test_what_is_here_and_not_there(copy: LocalCopy) -> None:
+    other = LocalCopy()
+    assert list(copy.beyond(other, NOW)) == ALL
+    assert list(copy.beyond(other, END)) == []
+    other.put([change._replace(issuer=OTHER) for change in ALL], NOW)
+    assert list(copy.beyond(other, NOW)) == ALL
+    other.put([change._replace(ends=END - 1) for change in ALL], NOW)
+    assert list(copy.beyond(other, NOW)) == ALL
+    other = LocalCopy()
+    other.put([change._replace(bound=change.bound - 1) for change in ALL], NOW)
+    assert list(copy.beyond(other, NOW)) == ALL[2:]
+    asked = copy.beyond(other, NOW)
+    other.put(ALL, NOW)
+    assert list(asked) == []

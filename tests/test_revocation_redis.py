@@ -1,0 +1,273 @@
+"""The list on a Redis or Valkey server: that it conforms, how it is configured, and what it keeps to itself."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+import redis
+
+from jwtconnect_mw import ConfigurationError, revocation
+from jwtconnect_mw.revocation import RedisRevocationList
+from jwtconnect_mw.revocation.redis_server import MOST_CONNECTIONS
+from jwtconnect_mw.testing import ManualClock, RevocationListConformance
+from jwtconnect_mw.testing.revocation.backend import FAMILY, present, revoked
+from jwtconnect_mw.testing.revocation.races import together
+
+from .kit import ISSUER, NOW
+from .real.issuers import require
+from .redis_kit import KINDS, RedisServer, running
+from .redis_proxy import Proxy
+from .remote import LIMIT
+from .servers import Authority
+
+PASSWORD = "p@ss:w/rd?#%&+ of the list"
+# What a list needs of a server that gives its users no more than that.
+RIGHTS = (
+    "+evalsha +eval +hmget +xread"
+    " +hget +hset +hdel +zadd +zscore +zrem +zrangebyscore +xadd +xlen +xrange +time +unlink"
+)
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def durable(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with running(request.param, tmp_path_factory.mktemp("durable"), keep=True) as server:
+        yield server
+
+
+class TestConformance(RevocationListConformance):
+    @pytest.fixture(autouse=True)
+    def place(self, durable: RedisServer) -> Iterator[None]:
+        durable.tell("FLUSHALL")
+        self.server = durable
+        self.made: list[RedisRevocationList] = []
+        yield
+        for revocations in self.made:
+            revocations.close()
+
+    def make(self, clock: Callable[[], float]) -> RedisRevocationList:
+        self.made.append(RedisRevocationList(self.server.url, clock=clock, timeout=LIMIT))
+        return self.made[-1]
+
+    def reopen(self, clock: Callable[[], float]) -> RedisRevocationList:
+        self.server.kill()
+        self.server.start()
+        return self.make(clock)
+
+
+@pytest.fixture
+def server(durable: RedisServer) -> RedisServer:
+    durable.tell("FLUSHALL")
+    return durable
+
+
+def use(url: str, **options: Any) -> None:
+    """Everything that a list does."""
+    with closing(RedisRevocationList(url, clock=ManualClock(NOW), timeout=LIMIT, **options)) as revocations:
+        assert present(revocations, 0).answer == "advanced"
+        assert present(revocations, 0).answer == "again"
+        revocations.revoke_subject(ISSUER, "bob")
+        assert revoked(revocations, subject="bob")
+        assert revocations.start_family(ISSUER, "bob", alone=True) > NOW
+        found = revocations.changes(None)
+        assert revocations.changes(found.cursor, wait=0.01).entries == ()
+        revocations.restore(found.entries)
+        assert revocations.purge(NOW + 10**9) == 2
+        assert revocations.current(FAMILY) == 0
+
+
+def test_it_is_found_where_the_others_are() -> None:
+    """And nobody pays for redis-py who does not ask for it."""
+    program = (
+        "import sys, jwtconnect_mw, jwtconnect_mw.revocation, jwtconnect_mw.issuer.app\n"
+        "assert 'redis' not in sys.modules and 'sqlite3' not in sys.modules\n"
+        "sys.modules['redis'] = None\n"
+        "try: from jwtconnect_mw.revocation import RedisRevocationList\n"
+        "except ImportError: pass\n"
+        "else: raise SystemExit('imported')"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+    with pytest.raises(AttributeError):
+        revocation.OtherRevocationList  # noqa: B018  # asking is what is tested
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "localhost:6379",
+        "http://localhost",
+        "redis://",
+        "redis://:secret@",
+        "redis:///0",
+        "unix://",
+        "redis://localhost/x",
+        "redis://localhost/0/secret",
+        "redis://:secret/0@localhost",
+        "redis://:secret#1@localhost",
+        "redis://:secret?1@localhost",
+        "redis://user:secret@localhost:secret",
+        "redis://localhost:99999",
+        "redis://[secret/",
+        "redis://localhost?decode_responses=True",
+        "redis://localhost?socket_timeout=secret",
+        "redis://localhost?secret",
+        "redis://localhost?db=secret",
+        "redis://localhost?ssl_secret=1",
+    ],
+)
+def test_urls_that_would_be_misread(url: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        RedisRevocationList(url)
+    assert caught.value.field == "url"
+    assert "secret" not in "".join(traceback.format_exception(caught.value))
+    assert caught.value.__cause__ is caught.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({"prefix": ""}, "prefix"),
+        ({"prefix": "a{b}"}, "prefix"),
+        ({"prefix": "}"}, "prefix"),
+        ({"prefix": "\u00fc"}, "prefix"),
+        ({"prefix": "a\n"}, "prefix"),
+        ({"timeout": 0}, "timeout"),
+        ({"timeout": -1}, "timeout"),
+        ({"timeout": float("nan")}, "timeout"),
+        ({"timeout": 60.5}, "timeout"),
+        ({"wait_replicas": -1}, "wait_replicas"),
+    ],
+)
+def test_settings_that_are_refused(options: dict[str, Any], name: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        RedisRevocationList("redis://localhost", **options)
+    assert caught.value.field == name
+
+
+def test_a_database_a_prefix_and_nothing_else(server: RedisServer) -> None:
+    """All keys are in one slot of a cluster; none has an expiry, which a policy could take for leave to evict it."""
+    for database in (0, 3):
+        use(f"{server.url}/{database}", prefix=f"of {database}:")
+    with server.client() as client:
+        assert set(client.keys()) == {b"{of 0:}:" + name for name in (b"data", b"ends", b"order", b"log")}
+        assert {client.ttl(key) for key in client.scan_iter()} == {-1}
+        client.select(3)
+        assert len(client.keys("{of 3:}:*")) == client.dbsize() == 4
+
+
+def test_lists_by_their_prefix(server: RedisServer) -> None:
+    """Two with one prefix are one list, others do not see it."""
+    with (
+        closing(RedisRevocationList(server.url, prefix="one", clock=ManualClock(NOW))) as first,
+        closing(RedisRevocationList(server.url, prefix="one", clock=ManualClock(NOW))) as second,
+        closing(RedisRevocationList(server.url, prefix="other", clock=ManualClock(NOW))) as other,
+    ):
+        first.revoke_token(ISSUER, "x")
+        assert [revoked(one, token="x") for one in (first, second, other)] == [True, True, False]
+        assert [present(one, 0).answer for one in (first, second, other)] == ["advanced", "again", "advanced"]
+        server.tell("UNLINK", "{other}:data")
+        assert [one.current(FAMILY) for one in (first, second, other)] == [1, 1, None]
+
+
+def test_a_look_up_is_one_command_or_none(server: RedisServer) -> None:
+    with closing(RedisRevocationList(server.url, timeout=LIMIT)) as revocations:
+        assert not revoked(revocations, token="x")
+        with server.client() as client:
+            client.config_resetstat()
+            assert not revoked(revocations, token="x", session="x", subject="x")
+            assert not revoked(revocations)
+            calls = {name: stats["calls"] for name, stats in client.info("commandstats").items()}
+        assert calls.get("cmdstat_hmget") == 1
+        assert set(calls) - {"cmdstat_hmget", "cmdstat_config|resetstat", "cmdstat_info"} == set()
+
+
+def test_a_user_with_a_password_and_few_rights(
+    server: RedisServer, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither the URL nor the password is shown by anything, whatever goes wrong."""
+    caplog.set_level(logging.DEBUG)
+    server.tell("ACL", "SETUSER", "list", "reset", "on", f">{PASSWORD}", "~{jwtconnect_mw}:*", *RIGHTS.split())
+    host = f"127.0.0.1:{server.port}"
+    url = f"redis://list:{quote(PASSWORD, safe='')}@{host}"
+    errors: list[BaseException] = []
+    try:
+        use(url)
+        for wrong in (f"redis://list:{quote(PASSWORD[:-1], safe='')}@{host}", f"{url[:-1]}1", f"{url}/99"):
+            with closing(RedisRevocationList(wrong)) as revocations, pytest.raises(redis.RedisError) as caught:
+                revoked(revocations, token="x")
+            errors.append(caught.value)
+        with closing(RedisRevocationList(url, prefix="other")) as revocations:
+            with pytest.raises(redis.RedisError) as caught:
+                present(revocations, 0)
+            errors.append(caught.value)
+            shown = [repr(revocations), repr(vars(revocations)), repr(vars(revocations._server))]
+            with pytest.raises((TypeError, AttributeError, pickle.PicklingError)):
+                pickle.dumps(revocations)
+    finally:
+        server.tell("ACL", "DELUSER", "list")
+    shown += ["".join(traceback.format_exception(error)) for error in errors]
+    shown += [caplog.text, *capsys.readouterr()]
+    assert not [text for text in shown if PASSWORD[:-1] in text or quote(PASSWORD[:-1], safe="") in text]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_password_without_a_user(tmp_path: Path, kind: str) -> None:
+    with running(kind, tmp_path, "--requirepass", PASSWORD) as server:
+        with (
+            closing(RedisRevocationList(server.url)) as revocations,
+            pytest.raises(redis.AuthenticationError),
+        ):
+            revoked(revocations, token="x")
+        use(f"redis://:{quote(PASSWORD, safe='')}@127.0.0.1:{server.port}")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_socket_of_this_host(tmp_path: Path, kind: str) -> None:
+    with running(kind, tmp_path, "--unixsocket", str(tmp_path / "a b.sock")):
+        use(f"unix://{tmp_path}/a%20b.sock?db=2")
+
+
+def test_tls(server: RedisServer, tmp_path: Path) -> None:
+    """The server's certificate must be of a known authority, and for that host."""
+    authority = Authority(tmp_path)
+    for name, good in (("127.0.0.1", True), ("other.example", False)):
+        with Proxy(server.port, authority.server(name)) as proxy:
+            url = f"rediss://127.0.0.1:{proxy.port}"
+            for trusted, options in ((True, f"?ssl_ca_certs={authority.file}"), (False, "")):
+                if trusted and good:
+                    use(f"{url}{options}")
+                    continue
+                with (
+                    closing(RedisRevocationList(f"{url}{options}")) as revocations,
+                    pytest.raises(redis.ConnectionError, match="certificate"),
+                ):
+                    present(revocations, 0)
+
+
+def test_more_threads_than_connections(server: RedisServer) -> None:
+    """They wait for each other, as long as the timeout."""
+    before = server.tell("INFO", "stats")
+    with closing(RedisRevocationList(server.url, timeout=LIMIT, clock=ManualClock(NOW))) as revocations:
+        steps = together([partial(present, revocations, 0)] * 150)
+        assert sorted(step.answer for step in steps) == ["advanced"] + ["again"] * 149
+    made = server.tell("INFO", "stats")["total_connections_received"] - before["total_connections_received"]
+    assert 1 < made <= MOST_CONNECTIONS + 1
+
+
+def test_a_part_that_is_required(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REQUIRE", "node, redis")
+    with pytest.raises(pytest.fail.Exception):
+        require("redis", False, "redis-server is not installed")
+    with pytest.raises(pytest.skip.Exception):
+        require("valkey", False, "valkey-server is not installed")

@@ -1,0 +1,341 @@
+"""The list on a Redis or Valkey server, when data is lost, connections break, and the server is slow or gone."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import closing, nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from jwtconnect_mw.revocation import Change, FeedGap, RedisRevocationList, Step
+from jwtconnect_mw.revocation.redis_scripts import ADVANCE
+from jwtconnect_mw.testing import ManualClock
+from jwtconnect_mw.testing.revocation.backend import FAMILY, present, revoked
+
+from .kit import ISSUER, NOW
+from .redis_kit import KINDS, RedisServer, running
+from .redis_proxy import Proxy
+from .remote import LIMIT
+from .test_fork import Child
+
+KEYS = ("data", "ends", "order", "log")
+LATER = replace(FAMILY, session="later", started=NOW + 2)
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with running(request.param, tmp_path_factory.mktemp("shared")) as server:
+        yield server
+
+
+@pytest.fixture
+def server(shared: RedisServer) -> RedisServer:
+    shared.tell("FLUSHALL")
+    return shared
+
+
+@pytest.fixture(params=KINDS)
+def own(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RedisServer]:
+    with running(request.param, tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(NOW)
+
+
+Make = Callable[..., RedisRevocationList]
+
+
+@pytest.fixture
+def make(clock: ManualClock) -> Iterator[Make]:
+    made: list[RedisRevocationList] = []
+
+    def make(server: RedisServer | str, **options: Any) -> RedisRevocationList:
+        url = server if isinstance(server, str) else server.url
+        made.append(RedisRevocationList(url, **{"clock": clock, "timeout": LIMIT, **options}))
+        return made[-1]
+
+    yield make
+    for revocations in made:
+        revocations.close()
+
+
+def flush(server: RedisServer) -> None:
+    server.tell("FLUSHALL")
+
+
+def restart(server: RedisServer) -> None:
+    server.kill()
+    server.start()
+
+
+@pytest.mark.parametrize("lose", [flush, restart])
+def test_lost_data(
+    own: RedisServer,
+    make: Make,
+    clock: ManualClock,
+    lose: Callable[[RedisServer], None],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Families of before are refused, also one of this very second; new ones are good. The log says it once."""
+    revocations, other = make(own), make(own)
+    present(revocations, 0)
+    revocations.revoke_token(ISSUER, "lost")
+    before = revocations.changes(None)
+    assert present(other, 0).answer == "again"
+    lose(own)
+    assert not revoked(revocations, token="lost")
+    for one in (revocations, other):
+        assert [present(one, number) for number in (0, 1)] == [Step("unknown")] * 2
+        assert one.current(FAMILY) is None
+        with pytest.raises(FeedGap):
+            one.changes(before.cursor)
+        assert one.changes(None).epoch != before.epoch
+    assert revocations.start_family(ISSUER, "alice") == NOW + 1
+    assert present(revocations, 0, family=LATER).answer == "advanced"
+    assert [record.levelno for record in caplog.records] == [logging.ERROR] * 2  # one for each list
+    assert "lost" in caplog.text
+    assert present(make(own), 0) == Step("unknown")
+
+
+def test_an_epoch_is_noticed_by_whatever_comes_first(server: RedisServer, make: Make, clock: ManualClock) -> None:
+    revocations = make(server)
+    calls: list[Callable[[], object]] = [
+        lambda: revocations.current(FAMILY),
+        lambda: revocations.revoke_session(ISSUER, "x"),
+        lambda: revocations.revoke_subject(ISSUER, "x"),
+        lambda: revocations.start_family(ISSUER, "x"),
+        lambda: revocations.purge(NOW),
+        lambda: revocations.changes(None),
+        lambda: revocations.restore([Change("token", ISSUER, "x", NOW + 10_000)]),
+    ]
+    assert present(revocations, 0).answer == "advanced"
+    for call in calls:
+        flush(server)
+        call()
+        clock.advance(100)
+        assert revocations.current(FAMILY) is None
+        assert revocations.current(replace(FAMILY, started=int(clock.now) - 99)) == 0
+
+
+def test_a_fresh_epoch_for_each_loss(server: RedisServer, make: Make) -> None:
+    revocations = make(server)
+    epochs = []
+    for _ in range(20):
+        flush(server)
+        epochs.append(revocations.changes(None).epoch)
+    assert len(set(epochs)) == 20
+    assert len(revocations._epochs) == 8
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_part_that_is_lost(server: RedisServer, make: Make, key: str) -> None:
+    """By eviction, say. Without its log alone nothing is lost but the readers' places."""
+    revocations = make(server)
+    present(revocations, 0)
+    revocations.revoke_token(ISSUER, "x")
+    before = revocations.changes(None)
+    revocations.revoke_token(ISSUER, "y")
+    server.tell("UNLINK", f"{{jwtconnect_mw}}:{key}")
+    assert present(revocations, 0).answer == ("again" if key == "log" else "unknown")
+    with pytest.raises(FeedGap):
+        revocations.changes(before.cursor)
+    again = revocations.changes(None)
+    assert (again.epoch == before.epoch) is (key == "log")
+    assert revocations.changes(again.cursor).entries == ()
+    revocations.restore(before.entries)
+    assert revoked(revocations, token="x")
+    assert revocations.purge(NOW + FAMILY.started) > 0
+    assert revocations.purge(float("inf")) == 0
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_key_of_someone_else(server: RedisServer, make: Make, key: str) -> None:
+    server.tell("SET", f"{{jwtconnect_mw}}:{key}", "theirs")
+    revocations = make(server)
+    for call in (
+        lambda: present(revocations, 0),
+        lambda: revocations.revoke_token(ISSUER, "x"),
+        lambda: revocations.changes(None),
+    ):
+        with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
+            call()
+    assert server.tell("GET", f"{{jwtconnect_mw}}:{key}") == b"theirs"
+    assert server.tell("DBSIZE") == 1
+
+
+def test_a_list_of_another_version(server: RedisServer, make: Make) -> None:
+    revocations = make(server)
+    present(revocations, 0)
+    server.tell("HSET", "{jwtconnect_mw}:data", "#epoch", "2.x")
+    with pytest.raises(redis.ResponseError, match="version"):
+        present(revocations, 0)
+
+
+@pytest.mark.parametrize("skew", [-5, 0, 5])
+def test_an_epoch_does_not_begin_in_the_past(server: RedisServer, make: Make, skew: int) -> None:
+    """By a clock that is behind the server's."""
+    moment = int(server.tell("TIME")[0])
+    started = make(server, clock=ManualClock(moment + skew)).start_family(ISSUER, "alice")
+    assert moment + max(0, skew) <= started <= moment + max(0, skew) + LIMIT
+
+
+def test_scripts_that_the_server_forgot(server: RedisServer, make: Make) -> None:
+    revocations = make(server)
+    for number in range(3):
+        assert present(revocations, number).answer == "advanced"
+        server.tell("SCRIPT", "FLUSH")
+    assert present(revocations, 3).answer == "advanced"
+    assert server.tell("SCRIPT", "EXISTS", ADVANCE.digest) == [1]
+
+
+def test_connections_that_are_cut(server: RedisServer, make: Make) -> None:
+    revocations = make(server)
+    for number in range(3):
+        assert present(revocations, number).answer == "advanced"
+        assert not revoked(revocations, token="x")
+        server.tell("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+
+
+def test_an_answer_that_is_lost_on_its_way(server: RedisServer, make: Make) -> None:
+    """What was asked may have been done: with a window it is asked again, once; without, that is left to the caller."""
+    with Proxy(server.port) as proxy:
+        revocations = make(f"redis://127.0.0.1:{proxy.port}")
+        assert present(revocations, 0).answer == "advanced"
+        proxy.lose(1, b"EVALSHA")
+        assert present(revocations, 1).answer == "again"
+        proxy.lose(1, b"EVALSHA")
+        with pytest.raises(redis.ConnectionError):
+            present(revocations, 2, grace=0.0)
+        assert revocations.current(FAMILY) == 3
+        proxy.lose(1, b"HMGET")
+        assert not revoked(revocations, token="x")
+        proxy.lose(2)
+        with pytest.raises(redis.ConnectionError):
+            revocations.revoke_token(ISSUER, "x")
+        assert present(revocations, 3).answer == "advanced"
+        revocations.close()
+
+
+def test_a_server_that_is_slow(own: RedisServer, make: Make) -> None:
+    """Everything raises in time, and nothing is asked twice. Whether it was done is open until the server goes on."""
+    revocations = make(own, timeout=0.1)
+    present(revocations, 0)
+    own.process.send_signal(signal.SIGSTOP)
+    try:
+        for call in (
+            lambda: present(revocations, 1),
+            lambda: revoked(revocations, token="x"),
+            lambda: revocations.changes(None, wait=LIMIT),
+        ):
+            with pytest.raises(redis.TimeoutError):
+                call()
+    finally:
+        own.process.send_signal(signal.SIGCONT)
+    patient = make(own)
+    assert present(patient, patient.current(FAMILY) or 0).answer == "advanced"
+    assert patient.current(FAMILY) in (2, 3)
+
+
+def test_a_server_that_is_gone(own: RedisServer, make: Make) -> None:
+    revocations = make(own)
+    present(revocations, 0)
+    own.kill()
+    for call in (lambda: present(revocations, 0), lambda: revoked(revocations, token="x")):
+        with pytest.raises(redis.ConnectionError):
+            call()
+    own.start()
+    assert present(revocations, 0) == Step("unknown")
+
+
+def test_no_server_is_needed_to_build_it(make: Make) -> None:
+    with pytest.raises(redis.ConnectionError):
+        present(make("redis://127.0.0.1:1"), 0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_server_that_is_killed_loses_nothing_that_it_acknowledged(tmp_path: Path, make: Make, kind: str) -> None:
+    with running(kind, tmp_path, keep=True) as server:
+        revocations = make(server)
+        for number in range(5):
+            assert present(revocations, number).answer == "advanced"
+            revocations.revoke_token(ISSUER, f"{number}")
+            cursor = revocations.changes(None).cursor
+            restart(server)
+            assert revocations.current(FAMILY) == number + 1
+            assert revoked(revocations, token=f"{number}")
+            assert revocations.changes(cursor).entries == ()
+
+
+def test_a_primary_that_is_demoted(own: RedisServer, make: Make) -> None:
+    revocations = make(own)
+    present(revocations, 0)
+    own.tell("REPLICAOF", "127.0.0.1", "1")
+    with pytest.raises(redis.ReadOnlyError):
+        present(revocations, 1)
+    own.tell("REPLICAOF", "NO", "ONE")
+    assert present(revocations, 1).answer == "advanced"
+
+
+def test_replicas_that_must_confirm(own: RedisServer, tmp_path: Path, make: Make) -> None:
+    """The second list wants more than there are: what it wrote is there, but it says that this is not safe."""
+    own.tell("CONFIG", "SET", "repl-diskless-sync-delay", 0)
+    with running(Path(own.program).name.split("-")[0], tmp_path, "--replicaof", f"127.0.0.1 {own.port}") as replica:
+        with own.client() as client:
+            client.set("x", 1)
+            assert client.wait(1, int(LIMIT * 1000)) == 1
+        careful, vain = make(own, wait_replicas=1), make(own, wait_replicas=2, timeout=0.2)
+        own.tell("SCRIPT", "FLUSH")
+        assert present(careful, 0).answer == "advanced"
+        assert replica.tell("HGET", "{jwtconnect_mw}:data", "#epoch") is not None
+        with pytest.raises(redis.TimeoutError, match="not confirmed"):
+            present(vain, 1)
+        assert present(careful, 1).answer == "again"
+        own.tell("ACL", "SETUSER", "default", "-wait")
+        with pytest.raises(redis.exceptions.NoPermissionError):
+            careful.revoke_token(ISSUER, "x")
+        own.tell("SET", "{other}:data", "theirs")
+        with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
+            present(make(own, wait_replicas=1, prefix="other"), 0)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_child_has_connections_of_its_own(server: RedisServer, make: Make) -> None:
+    revocations = make(server)
+    present(revocations, 0)
+    client = revocations._server._client
+
+    def work() -> list[object]:
+        answers: list[object] = [present(revocations, 0).answer, revoked(revocations, token="x")]
+        answers.append(revocations._server._client is not client)
+        revocations.close()
+        return answers
+
+    assert [Child(work).result() for _ in range(2)] == [["again", False, True]] * 2
+    assert present(revocations, 1).answer == "advanced"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_fork_amid_calls_of_other_threads(server: RedisServer, make: Make) -> None:
+    """redis-py's locks, and ours, may be held by a thread that the child does not have."""
+    revocations = make(server)
+    pool = revocations._server._client.connection_pool
+    with revocations._lock, pool._fork_lock, getattr(pool, "_lock", nullcontext()):  # not all versions have both
+        assert Child(lambda: [present(revocations, 0).answer]).result() == ["advanced"]
+    assert present(revocations, 1).answer == "advanced"
+
+
+def test_closing(server: RedisServer, make: Make) -> None:
+    revocations = make(server)
+    with closing(revocations):
+        present(revocations, 0)
+    assert present(revocations, 0).answer == "again"
