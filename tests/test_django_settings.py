@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from .django_kit import MIDDLEWARE, SESSIONS, issuing, project, verifying
+from .django_kit import MIDDLEWARE, SESSIONS, Site, issuing, project, verifying
 
 # Django's settings must be there first.
 from django.core.checks import run_checks  # isort: skip
 from django.core.exceptions import ImproperlyConfigured  # isort: skip
+from django.db import connection  # isort: skip
 from django.test import modify_settings, override_settings  # isort: skip
+from django.test.utils import CaptureQueriesContext  # isort: skip
 
 from jwtconnect_mw import ANY_AUDIENCE, ConfigurationError, TrustedIssuer, revocation
 from jwtconnect_mw.django import conf
@@ -25,6 +28,8 @@ from jwtconnect_mw.django.users import Users
 from jwtconnect_mw.errors import InactiveUser
 from jwtconnect_mw.revocation import MemoryRevocationList, SQLiteRevocationList
 
+from .djproject.api import Urls, plain
+from .djproject.databases import empty, migrate
 from .kit import AUDIENCE, ISSUER, NOW, SECRET, jwks, key, token
 from .test_settings import private_pem
 
@@ -298,6 +303,28 @@ def test_a_copy_of_the_list_in_this_process(tmp_path: Path) -> None:
         assert type(wired.lookups).__name__ == "ReplicatedRevocationList"
         assert wired.issuer is not None
         assert wired.issuer.revocations is wired.revocations is not wired.lookups
+
+
+@needs_replica
+@pytest.mark.parametrize("face", ["wsgi", "asgi"])
+def test_a_copy_of_the_list_of_the_database_costs_no_query(face: str) -> None:
+    migrate()
+    empty("default")
+    with project(verifying(revocations="orm", replicate=True, clock=time.time), urls=Urls(plain)):
+        wired, now = wiring(), time.time()
+        assert wired.lookups.sync()
+        site = Site(face)
+        headers = [("Authorization", f"Bearer {token({'iat': int(now) - 1, 'exp': int(now) + 60})}".encode())]
+        with CaptureQueriesContext(connection) as queries:
+            assert site(headers).status == 200
+        assert len(queries) == 0
+        wired.revocations.revoke_token(ISSUER, "token-1")
+        assert wired.lookups.sync()
+        assert site(headers).status == 401
+
+
+@needs_replica
+def test_a_copy_of_nothing_is_refused() -> None:
     assert ids(verifying(revocations=make_nothing, replicate=True), middleware=[]) == ["E006"]
 
 

@@ -137,6 +137,11 @@ class Wiring:
         with naming("E003", f"{NAME}['issuers']"):
             return TrustedIssuer(name, **{"profile": "rfc9068", **trusted, **arguments})
 
+    def close(self) -> None:
+        """End the thread of a copy of the list."""
+        if self.options.get("replicate"):
+            self.lookups.close()
+
     def once(self, key: Any, make: Callable[[], Any]) -> Any:
         """What ``make`` makes, kept as long as these settings. Few keys: what a client sends is none."""
         if key not in self._made:
@@ -166,7 +171,8 @@ def wiring() -> Wiring:
 def forget(*, setting: str, **_: Any) -> None:
     """The settings were changed, by ``override_settings`` in a test."""
     if setting == NAME or setting.startswith("JWTAUTH_") or setting in ("AUTH_USER_MODEL", "INSTALLED_APPS"):
-        _current.clear()
+        while _current:
+            _current.pop().close()
 
 
 def follow_settings() -> None:
