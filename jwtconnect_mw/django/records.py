@@ -208,6 +208,8 @@ def _updated(found: dict[str, Any], using: str) -> JWTConnectAuthToken | None:
         row = _rows().select_for_update().filter(sid=found["sid"]).first()
         if row is None:
             return None
+        if found["access_jti"] == row.access_jti:
+            return row
         if found["sequence"] < row.sequence:  # refreshed once more meanwhile
             _set_previous(row, found["access_jti"], found["issued_at"], found["access_expire_at"])
         else:

@@ -33,4 +33,3 @@ class Command(BaseCommand):
             else:
                 tokens, _ = issuing.issue(user_named(options["username"]), **asked)
         self.stdout.write(json.dumps(tokens.to_dict()))
-
