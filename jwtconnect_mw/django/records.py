@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from django.db import IntegrityError, router, transaction
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.dispatch import Signal
 from django.utils import timezone
 
@@ -121,8 +121,9 @@ def find(jti: object) -> Recorded | None:
 
 
 def live(user: Any) -> QuerySet[JWTConnectAuthToken]:
-    """The sessions of a user that can still be refreshed, as far as this table was told."""
-    return _rows().filter(user_id=user.pk, is_active=True, refresh_expire_at__gt=timezone.now()).order_by("-issued_at")
+    """The sessions of a user that can still be refreshed, as far as this table was told; the newest first."""
+    rows = _rows().filter(user_id=user.pk, is_active=True, refresh_expire_at__gt=timezone.now())
+    return rows.order_by("-issued_at", "-pk")
 
 
 def note(event: str, context: Mapping[str, Any]) -> None:
@@ -188,7 +189,7 @@ def _is_storable(name: str) -> bool:
 
 def _written(found: dict[str, Any]) -> tuple[JWTConnectAuthToken, bool]:
     using = router.db_for_write(JWTConnectAuthToken)
-    if found["sid"] is not None and found["sequence"] and (row := _updated(found, using)) is not None:
+    if found["sequence"] and (row := _updated(found, using)) is not None:
         return row, False
     row = JWTConnectAuthToken(**found)
     try:
@@ -204,10 +205,14 @@ def _written(found: dict[str, Any]) -> tuple[JWTConnectAuthToken, bool]:
 
 
 def _updated(found: dict[str, Any], using: str) -> JWTConnectAuthToken | None:
+    if found["sid"] is None:
+        return None
+    rows = _rows().filter(sid=found["sid"])
     with transaction.atomic(using):
-        row = _rows().select_for_update().filter(sid=found["sid"]).first()
-        if row is None:
+        # Locks the row. A transaction of SQLite that began with reading might not get to write.
+        if not rows.update(sequence=F("sequence")):
             return None
+        row = rows.get()
         if found["access_jti"] == row.access_jti:
             return row
         if found["sequence"] < row.sequence:  # refreshed once more meanwhile
