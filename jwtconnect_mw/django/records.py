@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -106,18 +106,11 @@ def record(tokens: Tokens, *, user: Any = None, alone: bool = False) -> JWTConne
 
 def find(jti: object) -> Recorded | None:
     """The token with this ``jti``: the last access token or the last but one of a session, or its refresh token."""
-    if not isinstance(jti, str) or not _is_storable(jti):
+    if not isinstance(jti, str) or not jti or not _is_storable(jti):
         return None
-    rows = _rows().filter(Q(access_jti=jti) | Q(refresh_jti=jti) | Q(previous_jti=jti))
-    for row in rows.select_related("user"):
-        if row.access_jti == jti:
-            return Recorded(row, jti, "access", row.iat, row.access_exp)
-        if row.refresh_jti == jti:
-            return Recorded(row, jti, "refresh", row.iat, row.refresh_exp)
-        if row.previous_jti == jti:
-            issued, expires = row.previous_issued_at, row.previous_expire_at
-            return Recorded(row, jti, "access", _seconds(issued), _seconds(expires))
-    return None  # a database that takes no account of case may find others
+    rows = _rows().filter(Q(access_jti=jti) | Q(refresh_jti=jti) | Q(previous_jti=jti)).select_related("user")
+    # Compared once more: there are databases that take no account of case.
+    return next((token for row in rows for token in _tokens(row) if token.token_id == jti), None)
 
 
 def live(user: Any) -> QuerySet[JWTConnectAuthToken]:
@@ -147,6 +140,13 @@ def purge(*, limit: int = 1000, keep: float = 0.0) -> int:
     )
     keys = list(rows.values_list("pk", flat=True)[:limit])
     return _rows().filter(pk__in=keys).delete()[0] if keys else 0
+
+
+def _tokens(row: JWTConnectAuthToken) -> Iterator[Recorded]:
+    yield Recorded(row, row.access_jti or "", "access", row.iat, row.access_exp)
+    yield Recorded(row, row.refresh_jti or "", "refresh", row.iat, row.refresh_exp)
+    issued, expires = _seconds(row.previous_issued_at), _seconds(row.previous_expire_at)
+    yield Recorded(row, row.previous_jti or "", "access", issued, expires)
 
 
 def _rows() -> QuerySet[JWTConnectAuthToken]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 
 import django
-from django.conf import settings
+from django import conf
 
 
 def setup() -> None:
-    if not settings.configured:
+    # Not by the name "settings": that is a module of this package.
+    if not conf.settings.configured:
         os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.djproject.settings")
         django.setup()
