@@ -16,7 +16,7 @@ from .models import JWTConnectAuthToken
 
 
 @admin.register(JWTConnectAuthToken)
-class JWTConnectAuthTokenAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic only where django-stubs are
+class JWTConnectAuthTokenAdmin(admin.ModelAdmin):
     """Who may change token pairs may revoke them. Who may delete them does so only by deleting their user."""
 
     list_display = ("user", "issued_at", "access_expire_at", "refresh_expire_at", "is_active", "client_id")
@@ -47,7 +47,7 @@ class JWTConnectAuthTokenAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # g
     def has_revoke_permission(self, request: HttpRequest) -> bool:
         """As an action's ``permissions`` asks for it."""
         codename = get_permission_codename("change", self.opts)
-        return bool(request.user.has_perm(f"{self.opts.app_label}.{codename}"))  # type: ignore[union-attr]  # staff
+        return bool(request.user.has_perm(f"{self.opts.app_label}.{codename}"))
 
     @admin.action(description="Revoke the selected sessions", permissions=["revoke"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[JWTConnectAuthToken]) -> None:

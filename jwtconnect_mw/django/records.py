@@ -77,7 +77,7 @@ class Recorded:
         if row.sid is None or row.sub is None or row.auth_time is None:
             return False  # of the older package, whose refresh tokens are not taken any more
         family = Family(issuer.issuer, row.sid, row.sub, row.client_id, row.auth_time)
-        return ask_list(revocations.current, family) == row.sequence
+        return bool(ask_list(revocations.current, family) == row.sequence)
 
 
 def record(tokens: Tokens, *, user: Any = None, alone: bool = False) -> JWTConnectAuthToken | None:
@@ -212,7 +212,7 @@ def _updated(found: dict[str, Any], using: str) -> JWTConnectAuthToken | None:
         # Locks the row. A transaction of SQLite that began with reading might not get to write.
         if not rows.update(sequence=F("sequence")):
             return None
-        row = rows.get()
+        row: JWTConnectAuthToken = rows.get()
         if found["access_jti"] == row.access_jti:
             return row
         if found["sequence"] < row.sequence:  # refreshed once more meanwhile

@@ -9,6 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from ....issuer import SigningKeys
+from ....issuer.signing import IssuerKeys
 from ... import issuing
 from ..reporting import reported
 
@@ -51,7 +52,7 @@ class Command(BaseCommand):
             raise CommandError("there is no such key") from None
         self.stdout.write("dropped")
 
-    def _show(self, keys: SigningKeys) -> None:
+    def _show(self, keys: IssuerKeys) -> None:
         for key in keys.list():
             self.stdout.write(f"{key.kid}  {key.alg}  {key.state}  signs from {_time(key.signs_from)}")
         for secret in keys.refresh_secrets():
