@@ -189,6 +189,17 @@ def test_under_asgi() -> None:
         assert Site("asgi")(path="/oauth/jwks").json == jwks(key())
 
 
+@pytest.mark.parametrize("face", ["wsgi", "asgi"])
+def test_a_revocation_in_the_database_is_honoured_at_once(face: str) -> None:
+    with here(revocations="orm", user="database"):
+        tokens = own().issue("alice")
+        site, headers = Site(face), [("Authorization", b"Bearer " + tokens.access_token.encode())]
+        for status in (404, 404):
+            assert site(headers).status == status
+        own().revoke(session=tokens.session)
+        assert site(headers).status == 401
+
+
 def test_keys_that_are_rotated_are_verified_at_once(tmp_path: Any) -> None:
     with here({"keys": tmp_path / "keys.json"}):
         wired, issuer = wiring(), own()

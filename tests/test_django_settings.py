@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from .django_kit import MIDDLEWARE, SESSIONS, issuing, project, verifying
+from .django_kit import MIDDLEWARE, SESSIONS, Site, issuing, project, verifying
 
 # Django's settings must be there first.
 from django.core.checks import run_checks  # isort: skip
 from django.core.exceptions import ImproperlyConfigured  # isort: skip
+from django.db import connection  # isort: skip
 from django.test import modify_settings, override_settings  # isort: skip
+from django.test.utils import CaptureQueriesContext  # isort: skip
 
 from jwtconnect_mw import ANY_AUDIENCE, ConfigurationError, TrustedIssuer, revocation
 from jwtconnect_mw.django import conf
@@ -25,7 +28,10 @@ from jwtconnect_mw.django.users import Users
 from jwtconnect_mw.errors import InactiveUser
 from jwtconnect_mw.revocation import MemoryRevocationList, SQLiteRevocationList
 
+from .djproject.api import Urls, plain
+from .djproject.databases import empty, migrate
 from .kit import AUDIENCE, ISSUER, NOW, SECRET, jwks, key, token
+from .test_settings import private_pem
 
 made_list = MemoryRevocationList()
 PRIVATE = {"keys": [key().private_jwk()]}
@@ -70,7 +76,7 @@ def ids(settings: Any, **more: Any) -> list[str]:
 
 
 def test_good_settings_have_no_problem() -> None:
-    assert found(verifying()) == []
+    assert found(verifying(revoke_on_logout=True)) == []
     assert found(verifying(), deploy=True) == []
     assert found(issuing(), middleware=[*SESSIONS, MIDDLEWARE]) == []
 
@@ -127,6 +133,7 @@ PROBLEMS: dict[str, tuple[str, str, Any]] = {
     "the map": ("E008", "claims_map", verifying(claims_map=["email"])),
     "an entry of the map": ("E008", "claims_map", verifying(claims_map={"email": 5})),
     "a claim that is registered": ("E008", "exp", verifying(claims_map={"email": "exp"})),
+    "a switch": ("E009", "revoke_on_logout", verifying(revoke_on_logout="yes")),
     "a claim of another kind of token": ("E008", "cnf", verifying(claims_map={"email": "cnf"})),
 }  # fmt: skip
 PROBLEMS["a list"] = ("E002", "no.such.list", PROBLEMS["a list"][2])
@@ -213,6 +220,18 @@ def test_the_own_issuer_is_trusted_without_a_fetch() -> None:
         assert (policy.audience, policy.leeway, policy.profile) == ({"other"}, 5, "rfc9068")
 
 
+def test_to_check_the_settings_makes_no_key_file(tmp_path: Path) -> None:
+    for place in (tmp_path / "keys.json", str(tmp_path / "keys.json")):
+        assert ids(own(keys=place, algorithm="RS256"), deploy=True, middleware=[]) == ["W003"]
+    assert ids(own(keys=tmp_path / "no" / "keys.json"), middleware=[]) == ["E005"]
+    assert ids(own(keys=tmp_path / "keys.json", algorithm="HS256"), middleware=[]) == ["E005"]
+    assert list(tmp_path.iterdir()) == []
+    with project(own(keys=tmp_path / "keys.json")):
+        assert wiring().issuer is not None
+    assert ids(own(keys=tmp_path / "keys.json"), middleware=[]) == []
+    assert ids(own(keys=private_pem(key())), middleware=[]) == []
+
+
 def test_callables_may_be_named() -> None:
     told.clear()
     with project(verifying(on_refused=f"{__name__}.refused")) as _:
@@ -284,6 +303,28 @@ def test_a_copy_of_the_list_in_this_process(tmp_path: Path) -> None:
         assert type(wired.lookups).__name__ == "ReplicatedRevocationList"
         assert wired.issuer is not None
         assert wired.issuer.revocations is wired.revocations is not wired.lookups
+
+
+@needs_replica
+@pytest.mark.parametrize("face", ["wsgi", "asgi"])
+def test_a_copy_of_the_list_of_the_database_costs_no_query(face: str) -> None:
+    migrate()
+    empty("default")
+    with project(verifying(revocations="orm", replicate=True, clock=time.time), urls=Urls(plain)):
+        wired, now = wiring(), time.time()
+        assert wired.lookups.sync()
+        site = Site(face)
+        headers = [("Authorization", f"Bearer {token({'iat': int(now) - 1, 'exp': int(now) + 60})}".encode())]
+        with CaptureQueriesContext(connection) as queries:
+            assert site(headers).status == 200
+        assert len(queries) == 0
+        wired.revocations.revoke_token(ISSUER, "token-1")
+        assert wired.lookups.sync()
+        assert site(headers).status == 401
+
+
+@needs_replica
+def test_a_copy_of_nothing_is_refused() -> None:
     assert ids(verifying(revocations=make_nothing, replicate=True), middleware=[]) == ["E006"]
 
 

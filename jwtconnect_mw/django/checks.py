@@ -8,6 +8,7 @@ E005 the issuer                       E014 JWTAUTH_AUTH_HEADER_TYPES without Bea
 E006 the revocation list              E015 JWTAUTH_KEYJAR_HANDLER gives no keys
 E007 user, user_claim, user_lookup    E020 the place of the middleware
 E008 claims_map
+E009 a switch that is neither on nor off
 
 W001 HS256, HS384 or HS512            W005 a token is accepted whatever its audience
 W002 a short secret                   W006 signing keys in memory
@@ -47,7 +48,7 @@ def check_settings(app_configs: Any, **_: Any) -> list[CheckMessage]:  # noqa: A
 def check_deployment(app_configs: Any, **_: Any) -> list[CheckMessage]:  # noqa: ARG001  # as Django has it
     """What works, but not as well as it should."""
     try:
-        wired = Wiring()
+        wired = Wiring(dry=True)
         for stage in STAGES:
             getattr(wired, stage)
     except SettingProblem:
@@ -58,7 +59,7 @@ def check_deployment(app_configs: Any, **_: Any) -> list[CheckMessage]:  # noqa:
 
 def _problems() -> Iterator[CheckMessage]:
     try:
-        wired = Wiring()
+        wired = Wiring(dry=True)
     except SettingProblem as problem:
         yield Error(str(problem), id=problem.id)
         return

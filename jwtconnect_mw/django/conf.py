@@ -20,6 +20,7 @@ from ..policy import TrustedIssuer
 from . import legacy
 from .issuers import ProjectIssuer, project_issuer
 from .lists import revocation_list
+from .material import is_missing_file, passing_keys
 from .options import AUTH, ISSUER, NAME, POLICY, checked, read
 from .problems import SettingProblem, naming
 from .users import Users
@@ -32,10 +33,15 @@ _SHARED = "audience", "keys"  # of all trusted issuers that name none themselves
 
 
 class Wiring:
-    """The parts of a project, each made once. Every one raises SettingProblem."""
+    """The parts of a project, each made once. Every one raises SettingProblem.
 
-    def __init__(self) -> None:
+    ``dry``: a key file that is not there is not made, because who checks the settings may be another user than the
+    server, or build an image.
+    """
+
+    def __init__(self, *, dry: bool = False) -> None:
         self.options, self.legacy = read()
+        self._dry = dry
         self._made: dict[Any, Any] = {}
 
     @property
@@ -83,6 +89,8 @@ class Wiring:
         if self.revocations is None:
             raise SettingProblem("E006", f"{NAME}['revocations']: an issuer needs a list.")
         with naming("E005", where):
+            if self._dry and is_missing_file(arguments.get("keys")):
+                arguments["keys"] = passing_keys(arguments["keys"], arguments.get("algorithm"))
             issuer = project_issuer(arguments, self.users, self.revocations, self.clock, legacy=self.legacy)
         issuer.allow_refresh = not self.legacy or legacy.allows_refresh(settings)
         return issuer
@@ -129,6 +137,11 @@ class Wiring:
         with naming("E003", f"{NAME}['issuers']"):
             return TrustedIssuer(name, **{"profile": "rfc9068", **trusted, **arguments})
 
+    def close(self) -> None:
+        """End the thread of a copy of the list."""
+        if self.options.get("replicate"):
+            self.lookups.close()
+
     def once(self, key: Any, make: Callable[[], Any]) -> Any:
         """What ``make`` makes, kept as long as these settings. Few keys: what a client sends is none."""
         if key not in self._made:
@@ -158,7 +171,8 @@ def wiring() -> Wiring:
 def forget(*, setting: str, **_: Any) -> None:
     """The settings were changed, by ``override_settings`` in a test."""
     if setting == NAME or setting.startswith("JWTAUTH_") or setting in ("AUTH_USER_MODEL", "INSTALLED_APPS"):
-        _current.clear()
+        while _current:
+            _current.pop().close()
 
 
 def follow_settings() -> None:

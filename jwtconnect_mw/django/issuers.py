@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from ..errors import InactiveUser
@@ -19,6 +19,8 @@ ClaimsHook = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 class ProjectIssuer(Issuer):
     """An Issuer whose refreshed pairs are recorded. ``allow_refresh``: False refuses them (JWTAUTH_ALLOW_REFRESH)."""
 
+    users: Users
+    legacy = False
     allow_refresh = True
     single_session = False
 
@@ -33,11 +35,41 @@ class ProjectIssuer(Issuer):
             _log.error("a refreshed pair could not be recorded: %s", type(error).__name__)
         return tokens
 
-    def record(self, tokens: Tokens, *, user: Any = None) -> None:
-        """Write down identifiers and times of a pair that was just issued; see ``records``."""
+    def issue_for(
+        self,
+        user: Any,
+        *,
+        audience: str | Collection[str] | None = None,
+        scope: str = "",
+        claims: Mapping[str, Any] | None = None,
+        client_id: str | None = None,
+        access_lifetime: float | None = None,
+    ) -> Tokens:
+        """Begin a session of a user; see Issuer.issue. Nothing is recorded: see ``record``.
+
+        The mapped claims are added by the hook, anew at each refresh; only what the user is found by is carried along.
+        """
+        return self.issue(
+            self.users.subject(user),
+            audience=self.audience_of(audience),
+            scope=scope,
+            claims={**(claims or {}), **self.users.naming(user)},
+            client_id=client_id,
+            access_lifetime=access_lifetime,
+        )
+
+    def audience_of(self, asked: str | Collection[str] | None) -> str | Collection[str] | None:
+        """As asked; with the older settings also this project, which looked at no audience before."""
+        if not asked or not self.legacy:
+            return asked or None
+        names = [asked] if isinstance(asked, str) else list(asked)
+        return names if self.issuer in names else [*names, self.issuer]
+
+    def record(self, tokens: Tokens, *, user: Any = None) -> Any:
+        """Write down identifiers and times of a pair that was just issued: the row, see ``records``."""
         from . import records  # models are there once the applications are
 
-        records.record(tokens, user=user, alone=self.single_session)
+        return records.record(tokens, user=user, alone=self.single_session)
 
 
 def project_issuer(
@@ -46,6 +78,7 @@ def project_issuer(
     """``settings``: arguments of Issuer. Raises ConfigurationError, and TypeError where one is missing."""
     given = {**settings, "claims": _claims_hook(settings, users, legacy=legacy), "on_event": _event_hook(settings)}
     issuer = ProjectIssuer(**given, revocations=revocations, clock=clock)
+    issuer.users, issuer.legacy = users, legacy
     issuer.single_session = bool(settings.get("single_session"))
     return issuer
 

@@ -30,10 +30,9 @@ def issue(
     client_id: str | None = None,
 ) -> tuple[Tokens, JWTConnectAuthToken | None]:
     """Begin a session of ``user``: the tokens, and the row that was written of them. See Issuer.issue."""
-    users, issues = wiring().users, issuer()
-    told = {**(claims or {}), **users.naming(user)}
-    tokens = issues.issue(users.subject(user), audience=audience, scope=scope, claims=told, client_id=client_id)
-    return tokens, records.record(tokens, user=user, alone=issues.single_session)
+    found = issuer()
+    tokens = found.issue_for(user, audience=audience, scope=scope, claims=claims, client_id=client_id)
+    return tokens, found.record(tokens, user=user)
 
 
 def subjects(user: Any) -> set[str]:

@@ -20,7 +20,7 @@ from .issuers import ProjectIssuer
 from .views import callers_of
 
 # Of the keyword arguments of ``build``: what the issuer decides, whatever was passed.
-_DECIDED = REGISTERED | {"ttype", "seq", "family_exp", "access_aud", "claims", "confidential"}
+_NO_CLAIMS = REGISTERED | {"ttype", "expires_in"}
 
 
 class JWTConnectAuthKeyHandler:
@@ -65,22 +65,19 @@ class JWTConnectAuthTokenBuilder:
         Issuer.issue; without ``user``, ``sub``. Everything else becomes a claim of the access token.
         Raises ConfigurationError and GrantError.
         """
-        wired = wiring()
-        issuer = _issuer(wired)
-        claims = {name: value for name, value in kwargs.items() if name not in _DECIDED | {"expires_in"}}
-        claims = {name: value for name, value in claims.items() if value not in (None, "")}
-        if user is None:
-            subject = kwargs.get("sub", issuer.default_client_id)
+        issuer = _issuer(wiring())
+        given = {name: value for name, value in kwargs.items() if name not in _NO_CLAIMS and value not in (None, "")}
+        more: dict[str, Any] = {
+            "scope": kwargs.get("scope", ""),
+            "claims": given,
+            "client_id": kwargs.get("client_id"),
+            "access_lifetime": kwargs.get("expires_in"),
+        }
+        if user is not None:
+            tokens = issuer.issue_for(user, audience=kwargs.get("aud"), **more)
         else:
-            subject, claims = wired.users.subject(user), {**claims, **wired.users.naming(user)}
-        tokens = issuer.issue(
-            subject,
-            audience=_audience(kwargs.get("aud"), wired, issuer),
-            scope=kwargs.get("scope", ""),
-            claims=claims,
-            client_id=kwargs.get("client_id"),
-            access_lifetime=kwargs.get("expires_in"),
-        )
+            subject = kwargs.get("sub", issuer.default_client_id)
+            tokens = issuer.issue(subject, audience=issuer.audience_of(kwargs.get("aud")), **more)
         return _Built(tokens, user)
 
     @staticmethod
@@ -136,14 +133,6 @@ def _issuer(wired: Wiring) -> ProjectIssuer:
     if wired.issuer is None:
         raise ConfigurationError("issuer", "the settings name no issuer")
     return wired.issuer
-
-
-def _audience(asked: Any, wired: Wiring, issuer: ProjectIssuer) -> Any:
-    """As asked; where the older settings are used also this project, which looked at no audience before."""
-    if not asked:
-        return None
-    names = [asked] if isinstance(asked, str) else list(asked)
-    return [*names, issuer.issuer] if wired.legacy and issuer.issuer not in names else names
 
 
 def _claims(text: str) -> dict[str, Any]:

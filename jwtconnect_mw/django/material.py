@@ -9,9 +9,11 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
+from .._jose import SigningKey
 from .._jwk import UnusableKeyError
 from .._private import native_from_pem
 from ..errors import ConfigurationError
+from ..issuer.keys import ALGORITHMS
 
 
 def signing_source(key: object) -> Any:
@@ -36,6 +38,22 @@ def certified(private: Any, certificate: object) -> bool:
         return _der(public) == _der(private.public_key())
     except Exception:
         return False
+
+
+def is_missing_file(keys: object) -> bool:
+    """Whether ``keys`` is the path of a key file that is yet to be made."""
+    if isinstance(keys, str) and keys.lstrip().startswith("-----BEGIN"):
+        return False
+    return isinstance(keys, (str, os.PathLike)) and not Path(keys).exists()
+
+
+def passing_keys(path: str | os.PathLike[str], algorithm: object) -> dict[str, Any]:
+    """Keys that stand for those of a file that can be made there. Raises ConfigurationError where it cannot."""
+    folder = Path(path).absolute().parent
+    if not folder.is_dir():
+        raise ConfigurationError("keys", "the folder of the key file is not there")
+    fitting = algorithm if isinstance(algorithm, str) and algorithm in ALGORITHMS else "ES256"
+    return {"keys": [SigningKey.generate(fitting).private_jwk()]}
 
 
 def _pem(value: str | bytes | os.PathLike[str]) -> str:

@@ -14,7 +14,7 @@ from ..issuer import Issuer
 from ..policy import TrustedIssuer
 from . import legacy
 from .problems import SettingProblem
-from .signals import SETTINGS as SIGNALS
+from .signals import SETTINGS as SWITCHES
 
 NAME = "JWTCONNECT_MW"
 
@@ -26,22 +26,20 @@ def _parameters(kind: type) -> frozenset[str]:
 AUTH = _parameters(BearerAuth) - {"issuers", "revocations", "remote_user"}
 POLICY = _parameters(TrustedIssuer)
 ISSUER = _parameters(Issuer) - {"revocations", "clock"}
-KNOWN = (
-    AUTH
-    | SIGNALS
-    | {"replicate"}
-    | {
+KNOWN = frozenset(
+    (
         "issuers",
         "audience",
         "keys",
-        "revocations",
         "issuer",
+        "revocations",
+        "replicate",
         "user",
         "user_claim",
         "user_lookup",
         "claims_map",
-    }
-)
+    ),
+).union(AUTH, SWITCHES)
 """Every name of the dict."""
 _CALLABLE = frozenset({"on_refused", "fetch", "clock", "claims", "is_active", "on_event", "token_id", "scope_claim"})
 
@@ -52,6 +50,9 @@ def read() -> tuple[dict[str, Any], bool]:
     if given is not None and not isinstance(given, Mapping):
         raise SettingProblem("E002", f"{NAME} is a dict.")
     found = checked(given or {}, KNOWN, NAME)
+    for name in sorted(SWITCHES.intersection(found)):
+        if not isinstance(found[name], bool):
+            raise SettingProblem("E009", f"{NAME}[{name!r}] is True or False.")
     if "issuers" in found or "issuer" in found:
         return found, False
     if legacy.is_used(settings):

@@ -7,7 +7,7 @@ thread. None reads a cookie, so none is checked for cross-site forgery.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from django.db import transaction
 from django.urls import NoReverseMatch, reverse
@@ -33,8 +33,9 @@ def open_view(view: View) -> View:
 
     A transaction around the view would undo, when the view fails, what a revocation list has promised.
     """
-    open_to_all: View = csrf_exempt(transaction.non_atomic_requests(public(view)))
-    return open_to_all
+    open_to_all: Any = csrf_exempt(transaction.non_atomic_requests(public(view)))
+    open_to_all.login_required = False  # for the LoginRequiredMiddleware of Django 5.1
+    return cast(View, open_to_all)
 
 
 def endpoints_of(wired: Wiring, places: Places | None = None) -> Endpoints:
