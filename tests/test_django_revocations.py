@@ -207,7 +207,7 @@ def test_the_callers_connection_comes_back(on_postgres: OrmRevocationList, serve
         with pytest.raises(ValueError, match="not a number"):
             on_postgres.revoke_token(ISSUER, "x", expires_at=float("nan"))
         with pytest.raises(ZeroDivisionError):
-            in_one_transaction(server, None, lambda: 1 // 0)
+            in_one_transaction(server, "", lambda: 1 // 0)
         assert connections[server] is before
 
 
@@ -295,7 +295,7 @@ def test_what_the_database_gave_up_is_tried_again(server: str, code: str, tries:
             cursor.execute(raising(code))
 
     with pytest.raises(DatabaseError):
-        in_one_transaction(server, None, work)
+        in_one_transaction(server, "", work)
     assert len(calls) == tries
 
 
@@ -317,7 +317,7 @@ def test_two_that_block_each_other(server: str) -> None:
                     met.wait(LIMIT)
                 RevocationEntry.objects.using(server).filter(key=key).update(serial=F("serial") + 1)
 
-        in_one_transaction(server, None, work)
+        in_one_transaction(server, "", work)
 
     together([partial(write, "ab"), partial(write, "ba")])
     assert set(RevocationEntry.objects.using(server).values_list("serial", flat=True)) == {2}
@@ -352,7 +352,7 @@ def test_a_commit_that_may_have_happened_is_not_repeated(server: str) -> None:
         cut_off(server)
 
     with pytest.raises(OperationalError):
-        in_one_transaction(server, None, work)
+        in_one_transaction(server, "", work)
     assert len(calls) == 1
     connections[server].close()
 

@@ -207,13 +207,17 @@ class OrmRevocationList:
         if not self._states.update(serial=F("serial") + 1):
             self._make_state()
             self._states.update(serial=F("serial") + 1)
-        return self._states.get()
+        return self._existing()
 
     def _make_state(self) -> RevocationState:
         """Exactly one of many that try does it: the tables were emptied, which makes the list a new one."""
         new = RevocationState(pk=_STATE, epoch=secrets.token_hex(16), birth=math.floor(self._clock()))
         self._states.bulk_create([new], ignore_conflicts=True)
-        return self._states.get()
+        return self._existing()
+
+    def _existing(self) -> RevocationState:
+        state: RevocationState = self._states.get()
+        return state
 
     def _state(self) -> RevocationState:
         """Its birth is the second in which the data began; what was lost before that, nobody knows."""

@@ -36,7 +36,7 @@ class InsideTransaction(transaction.TransactionManagementError):
         )
 
 
-def in_one_transaction(using: str, begin: str | None, work: Callable[[], R]) -> R:
+def in_one_transaction(using: str, begin: str, work: Callable[[], R]) -> R:
     """What ``work`` returns, committed. It may be called several times, each time after what it did was undone.
 
     ``begin``: a statement for SQLite that takes the write lock. A transaction that begins with reading cannot always
@@ -93,7 +93,7 @@ def _another_connection(using: str) -> Iterator[None]:
         other.close()
 
 
-def _patiently(using: str, begin: str | None, work: Callable[[], R]) -> R:
+def _patiently(using: str, begin: str, work: Callable[[], R]) -> R:
     left, connection = _TRIES, connections[using]
     while True:
         left, done, used = left - 1, False, None
@@ -110,12 +110,10 @@ def _patiently(using: str, begin: str | None, work: Callable[[], R]) -> R:
             return result
 
 
-def _begin(connection: BaseDatabaseWrapper, begin: str | None) -> None:
+def _begin(connection: BaseDatabaseWrapper, begin: str) -> None:
     """Each statement must see what was committed before it: what is read after waiting for a lock is decided on."""
-    statement = begin if connection.vendor == "sqlite" else _READ_COMMITTED
-    if statement is not None:
-        with connection.cursor() as cursor:
-            cursor.execute(statement)
+    with connection.cursor() as cursor:
+        cursor.execute(begin if connection.vendor == "sqlite" else _READ_COMMITTED)
 
 
 def _is_undone(error: Error) -> bool:
