@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -310,6 +311,9 @@ def test_a_body_that_was_read_before_is_read_again() -> None:
     assert request.POST["a"] == "b"
     assert read_body(request) == b"a=b"
 
+    chunked = RequestFactory().post("/", content_type=FORM)
+    chunked.META |= {"CONTENT_LENGTH": "", "wsgi.input_terminated": True, "wsgi.input": io.BytesIO(b"a=b")}
+    assert read_body(chunked) == b"a=b"
     assert status_of(Body(b"x" * 65_537)) == 413
     assert status_of(Body(None)) == 400
 

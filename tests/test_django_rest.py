@@ -11,13 +11,14 @@ import pytest
 from .django_kit import MIDDLEWARE, SESSIONS, Site, project, verifying
 
 # Django's settings must be there first.
+import django  # isort: skip
 from django.contrib.auth import get_user_model  # isort: skip
 from django.core.exceptions import ImproperlyConfigured  # isort: skip
 from django.http import HttpResponse  # isort: skip
 from django.test import AsyncClient, Client  # isort: skip
 from django.test.utils import CaptureQueriesContext  # isort: skip
 from django.db import connection  # isort: skip
-from django.urls import path  # isort: skip
+from django.urls import include, path  # isort: skip
 from django.views import View  # isort: skip
 from drf_spectacular.generators import SchemaGenerator  # isort: skip
 from drf_spectacular.openapi import AutoSchema  # isort: skip
@@ -134,6 +135,10 @@ class Urls:
         path("async-class", AsyncClassBased.as_view()),
         path("public", public_but_scoped),
     )
+
+
+class Endpoints:
+    urlpatterns = (path("", include("jwtconnect_mw.django.urls")), path("plain", plain))
 
 
 @pytest.fixture(autouse=True)
@@ -276,6 +281,21 @@ def test_a_public_view_may_demand_scopes_itself() -> None:
     with rest(middleware=[MIDDLEWARE]):
         assert asyncio.run(ask()) == 401
         assert asyncio.run(ask(headers={"authorization": f"Bearer {token()}"})) == 200
+
+
+def test_where_sessions_are_asked_first_the_token_is_not_seen() -> None:
+    """Their class takes whatever user the request has; so that of tokens stands before it."""
+    with rest(middleware=[*SESSIONS, MIDDLEWARE]):
+        assert Client().get("/sessions", **ALICE).json() == {"user": "alice", "kind": "TokenUser"}
+
+
+@pytest.mark.skipif(django.VERSION < (5, 1), reason="has no LoginRequiredMiddleware")
+def test_where_a_login_is_required_the_endpoints_need_none() -> None:
+    login = "django.contrib.auth.middleware.LoginRequiredMiddleware"
+    with project(verifying(optional="missing"), urls=Endpoints, middleware=[*SESSIONS, MIDDLEWARE, login]):
+        assert Client().get("/jwks").status_code == 404
+        assert Client().get("/plain").status_code == 302
+        assert Client().get("/plain", **ALICE).status_code == 200
 
 
 def test_scopes_without_the_middleware_are_a_defect_of_the_project() -> None:
