@@ -589,7 +589,7 @@ def test_processes_agree(revocations: OrmRevocationList, long: bool) -> None:
     revocations.current(FAMILY)
     all_but_one = PROCESSES * THREADS - 1
     with ExitStack() as stack:
-        racers = Racers(revocations._using)
+        racers = Racers(revocations.using)
         stack.callback(racers.close)
         racers.ready()
         for number in range(200 if long else 20):
