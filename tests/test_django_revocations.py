@@ -178,6 +178,18 @@ def test_a_rollback_of_the_caller_undoes_nothing(on_postgres: OrmRevocationList,
     assert revoked(on_postgres, session=FAMILY.session)
 
 
+def test_the_connection_is_not_one_of_a_pool(on_postgres: OrmRevocationList, server: str) -> None:
+    """Else as many callers as the pool has connections would wait for each other."""
+    with transaction.atomic(server):
+        options = connections[server].settings_dict["OPTIONS"]
+        options["pool"] = {"max_size": 1}
+        try:
+            on_postgres.revoke_token(ISSUER, "x")
+        finally:
+            del options["pool"]
+    assert revoked(on_postgres, token="x")
+
+
 def test_a_transaction_without_atomic(on_postgres: OrmRevocationList, server: str) -> None:
     transaction.set_autocommit(False, using=server)
     try:
