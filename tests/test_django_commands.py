@@ -16,6 +16,7 @@ from .django_users import clean, issuing_project, make_user
 
 # Django's settings must be there first.
 from django.contrib.auth import get_user_model  # isort: skip
+from django.core.checks import run_checks  # isort: skip
 from django.core.management import CommandError, call_command  # isort: skip
 from django.db import connection, models  # isort: skip
 from django.utils import timezone  # isort: skip
@@ -398,6 +399,17 @@ def test_users_that_have_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(carry_over, "get_user_model", lambda: Elsewhere)
     key = carry_over._user_key()
     assert (type(key), key.db_column, key.primary_key) == (models.UUIDField, "user_id", False)
+
+
+def test_a_deployment_that_sqlite_cannot_serve() -> None:
+    with issuing_project():
+        for atomic in (True, False):
+            connection.settings_dict["ATOMIC_REQUESTS"] = atomic
+            try:
+                found = {message.id for message in run_checks(include_deployment_checks=True)}
+            finally:
+                connection.settings_dict["ATOMIC_REQUESTS"] = False
+            assert ("jwtconnect_mw.W008" in found) is (atomic and connection.vendor == "sqlite")
 
 
 def test_migrations_are_complete() -> None:

@@ -82,8 +82,13 @@ def _of_a_test(connection: BaseDatabaseWrapper) -> bool:
 
 @contextmanager
 def _another_connection(using: str) -> Iterator[None]:
-    """For this thread, ``using`` names a new connection for a while."""
+    """For this thread, ``using`` names a new connection for a while.
+
+    Not one of a pool: callers who hold all there are would wait for each other.
+    """
     before, other = connections[using], connections.create_connection(using)
+    options = {name: value for name, value in other.settings_dict["OPTIONS"].items() if name != "pool"}
+    other.settings_dict = {**other.settings_dict, "OPTIONS": options}
     connections[using] = other
     try:
         other.set_autocommit(True)
