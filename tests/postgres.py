@@ -12,17 +12,17 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
 PATIENCE = 60.0
 
 
-def missing(reason: str) -> None:
-    """Skip, or fail when the environment variable REQUIRE (a comma-separated list) names postgres."""
-    if "postgres" in os.environ.get("REQUIRE", "").replace(" ", "").split(","):
-        pytest.fail(f"REQUIRE names postgres, but {reason}", pytrace=False)
+def missing(reason: str, part: str = "postgres") -> NoReturn:
+    """Skip, or fail when the environment variable REQUIRE (a comma-separated list) names the part."""
+    if part in os.environ.get("REQUIRE", "").replace(" ", "").split(","):
+        pytest.fail(f"REQUIRE names {part}, but {reason}", pytrace=False)
     pytest.skip(reason)
 
 

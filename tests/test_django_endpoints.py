@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -219,6 +220,16 @@ def test_a_user_who_left_is_not_refreshed(user: Any) -> None:
         assert (reply.status_code, reply.json()["error"]) == (400, "invalid_grant")
 
 
+def test_a_user_who_left_introspects_nothing(user: Any) -> None:
+    with here(user="database"):
+        tokens = own().issue("alice", scope="introspect")
+        for active, status in ((True, 200), (False, 401)):
+            user.is_active = active
+            user.save()
+            form = {"token": tokens.access_token}
+            assert post("/oauth/introspect", form, bearer(tokens.access_token)).status_code == status
+
+
 def test_a_project_may_say_itself_who_is_active() -> None:
     events: list[str] = []
     hooks = {
@@ -310,6 +321,9 @@ def test_a_body_that_was_read_before_is_read_again() -> None:
     assert request.POST["a"] == "b"
     assert read_body(request) == b"a=b"
 
+    chunked = RequestFactory().post("/", content_type=FORM)
+    chunked.META |= {"CONTENT_LENGTH": "", "wsgi.input_terminated": True, "wsgi.input": io.BytesIO(b"a=b")}
+    assert read_body(chunked) == b"a=b"
     assert status_of(Body(b"x" * 65_537)) == 413
     assert status_of(Body(None)) == 400
 

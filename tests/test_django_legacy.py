@@ -410,6 +410,7 @@ PROBLEMS: dict[str, tuple[str, dict[str, Any]]] = {
     "a public key": ("E011", {"JWTAUTH_KEY": RSA._native.public_key()}),
     "pem that is none": ("E011", {"JWTAUTH_KEY": "-----BEGIN PRIVATE KEY-----\n"}),
     "a short secret": ("E011", {"JWTAUTH_ALGORITHM": "HS256", "JWTAUTH_KEY": "thatsecret"}),
+    "a public key for a secret": ("E005", {"JWTAUTH_ALGORITHM": "HS256", "JWTAUTH_KEY": certificate(RSA)}),
     "a key object for a secret": ("E011", {"JWTAUTH_ALGORITHM": "HS256"}),
     "another certificate": ("E012", {"JWTAUTH_CERT": key("RS256", "b")._native.public_key()}),
     "a certificate that is none": ("E012", {"JWTAUTH_CERT": "nowhere.pem"}),
@@ -433,7 +434,8 @@ def test_a_wrong_setting_is_an_error_of_the_checks(name: str) -> None:
     with old(**settings):
         found = [problem for problem in run_checks() if problem.id.startswith("jwtconnect_mw")]
     assert [problem.id for problem in found] == [f"jwtconnect_mw.{id}"]
-    assert "secret" not in found[0].msg.replace("a secret of", "").replace("shared secret", "")
+    assert "thatsecret" not in found[0].msg
+    assert "with a secret in it" not in found[0].msg
 
 
 # The defects of the older package, each gone.

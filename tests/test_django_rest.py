@@ -11,13 +11,14 @@ import pytest
 from .django_kit import MIDDLEWARE, SESSIONS, Site, project, verifying
 
 # Django's settings must be there first.
+import django  # isort: skip
 from django.contrib.auth import get_user_model  # isort: skip
 from django.core.exceptions import ImproperlyConfigured  # isort: skip
 from django.http import HttpResponse  # isort: skip
 from django.test import AsyncClient, Client  # isort: skip
 from django.test.utils import CaptureQueriesContext  # isort: skip
 from django.db import connection  # isort: skip
-from django.urls import path  # isort: skip
+from django.urls import include, path  # isort: skip
 from django.views import View  # isort: skip
 from drf_spectacular.generators import SchemaGenerator  # isort: skip
 from drf_spectacular.openapi import AutoSchema  # isort: skip
@@ -136,6 +137,10 @@ class Urls:
     )
 
 
+class Endpoints:
+    urlpatterns = (path("", include("jwtconnect_mw.django.urls")), path("plain", plain))
+
+
 @pytest.fixture(autouse=True)
 def user() -> Iterator[Any]:
     migrate()
@@ -169,6 +174,12 @@ def test_an_inactive_user(user: Any) -> None:
         reply = Client().get("/me", **ALICE)
     assert (reply.status_code, reply.json()["error"]) == (401, "invalid_token")
     assert 'error="invalid_token"' in reply.headers["WWW-Authenticate"]
+
+
+def test_an_inactive_user_is_nobody_where_bad_tokens_are_let_through() -> None:
+    bob = {"HTTP_AUTHORIZATION": f"Bearer {token({'sub': 'bob'})}"}
+    with rest(verifying(user="database", user_lookup="username", optional="invalid")):
+        assert Client().get("/open", **bob).json()["kind"] == "AnonymousUser"
 
 
 def test_a_view_for_all_still_refuses_a_bad_token() -> None:
@@ -276,6 +287,21 @@ def test_a_public_view_may_demand_scopes_itself() -> None:
     with rest(middleware=[MIDDLEWARE]):
         assert asyncio.run(ask()) == 401
         assert asyncio.run(ask(headers={"authorization": f"Bearer {token()}"})) == 200
+
+
+def test_where_sessions_are_asked_first_the_token_is_not_seen() -> None:
+    """Their class takes whatever user the request has; so that of tokens stands before it."""
+    with rest(middleware=[*SESSIONS, MIDDLEWARE]):
+        assert Client().get("/sessions", **ALICE).json() == {"user": "alice", "kind": "TokenUser"}
+
+
+@pytest.mark.skipif(django.VERSION < (5, 1), reason="has no LoginRequiredMiddleware")
+def test_where_a_login_is_required_the_endpoints_need_none() -> None:
+    login = "django.contrib.auth.middleware.LoginRequiredMiddleware"
+    with project(verifying(optional="missing"), urls=Endpoints, middleware=[*SESSIONS, MIDDLEWARE, login]):
+        assert Client().get("/jwks").status_code == 404
+        assert Client().get("/plain").status_code == 302
+        assert Client().get("/plain", **ALICE).status_code == 200
 
 
 def test_scopes_without_the_middleware_are_a_defect_of_the_project() -> None:

@@ -1,4 +1,4 @@
-"""The revocation list on the ORM: on SQLite and on a real PostgreSQL."""
+"""The revocation list on the ORM: on the default database (SQLite unless told otherwise) and on a real PostgreSQL."""
 
 from __future__ import annotations
 
@@ -39,6 +39,7 @@ from .djproject.racer import THREADS  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
 LIMIT = 30.0
+only_sqlite = pytest.mark.skipif(connections["default"].vendor != "sqlite", reason="other databases can")
 PROCESSES = 4
 
 
@@ -48,7 +49,7 @@ def server() -> Iterator[str]:
         yield alias
 
 
-@pytest.fixture(params=["default", "postgres"], ids=["sqlite", "postgres"])
+@pytest.fixture(params=["default", "postgres"], ids=["default", "postgres"])
 def alias(request: pytest.FixtureRequest) -> str:
     name: str = request.param if request.param == "default" else request.getfixturevalue("server")
     migrate(name)
@@ -83,7 +84,7 @@ class OnTheOrm(RevocationListConformance):
         return OrmRevocationList(self.alias, clock=clock)
 
 
-class TestSQLite(OnTheOrm):
+class TestDefaultDatabase(OnTheOrm):
     alias = "default"
 
     @pytest.fixture(autouse=True)
@@ -177,6 +178,18 @@ def test_a_rollback_of_the_caller_undoes_nothing(on_postgres: OrmRevocationList,
     assert revoked(on_postgres, session=FAMILY.session)
 
 
+def test_the_connection_is_not_one_of_a_pool(on_postgres: OrmRevocationList, server: str) -> None:
+    """Else as many callers as the pool has connections would wait for each other."""
+    with transaction.atomic(server):
+        options = connections[server].settings_dict["OPTIONS"]
+        options["pool"] = {"max_size": 1}
+        try:
+            on_postgres.revoke_token(ISSUER, "x")
+        finally:
+            del options["pool"]
+    assert revoked(on_postgres, token="x")
+
+
 def test_a_transaction_without_atomic(on_postgres: OrmRevocationList, server: str) -> None:
     transaction.set_autocommit(False, using=server)
     try:
@@ -207,10 +220,11 @@ def test_the_callers_connection_comes_back(on_postgres: OrmRevocationList, serve
         with pytest.raises(ValueError, match="not a number"):
             on_postgres.revoke_token(ISSUER, "x", expires_at=float("nan"))
         with pytest.raises(ZeroDivisionError):
-            in_one_transaction(server, None, lambda: 1 // 0)
+            in_one_transaction(server, "", lambda: 1 // 0)
         assert connections[server] is before
 
 
+@only_sqlite
 def test_sqlite_refuses_to_write_inside_a_transaction() -> None:
     migrate()
     empty("default")
@@ -295,7 +309,7 @@ def test_what_the_database_gave_up_is_tried_again(server: str, code: str, tries:
             cursor.execute(raising(code))
 
     with pytest.raises(DatabaseError):
-        in_one_transaction(server, None, work)
+        in_one_transaction(server, "", work)
     assert len(calls) == tries
 
 
@@ -317,7 +331,7 @@ def test_two_that_block_each_other(server: str) -> None:
                     met.wait(LIMIT)
                 RevocationEntry.objects.using(server).filter(key=key).update(serial=F("serial") + 1)
 
-        in_one_transaction(server, None, work)
+        in_one_transaction(server, "", work)
 
     together([partial(write, "ab"), partial(write, "ba")])
     assert set(RevocationEntry.objects.using(server).values_list("serial", flat=True)) == {2}
@@ -352,12 +366,13 @@ def test_a_commit_that_may_have_happened_is_not_repeated(server: str) -> None:
         cut_off(server)
 
     with pytest.raises(OperationalError):
-        in_one_transaction(server, None, work)
+        in_one_transaction(server, "", work)
     assert len(calls) == 1
     connections[server].close()
 
 
-def test_sqlite_waits_once(tmp_path: Path) -> None:
+@only_sqlite
+def test_sqlite_waits_once() -> None:
     """For as long as its settings say; then nothing has changed."""
     migrate()
     empty("default")
@@ -586,7 +601,7 @@ def test_processes_agree(revocations: OrmRevocationList, long: bool) -> None:
     revocations.current(FAMILY)
     all_but_one = PROCESSES * THREADS - 1
     with ExitStack() as stack:
-        racers = Racers(revocations._using)
+        racers = Racers(revocations.using)
         stack.callback(racers.close)
         racers.ready()
         for number in range(200 if long else 20):

@@ -22,7 +22,6 @@ class JWTConnectAuthTokenAdmin(admin.ModelAdmin):
     list_display = ("user", "issued_at", "access_expire_at", "refresh_expire_at", "is_active", "client_id")
     list_filter = ("issued_at", "is_active", "access_expire_at", "refresh_expire_at")
     list_select_related = ("user",)
-    date_hierarchy = "issued_at"
     actions = ("revoke",)
 
     def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:  # noqa: ARG002  # as Django calls it

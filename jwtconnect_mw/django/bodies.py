@@ -11,7 +11,7 @@ from django.http.multipartparser import MultiPartParser, MultiPartParserError
 
 from .._strict import json_object
 from ..issuer.answers import error_answer
-from ..issuer.bodies import TOO_LARGE, UNREADABLE, RefusedBody, check_length
+from ..issuer.bodies import TOO_LARGE, UNREADABLE, RefusedBody, check_length, read_wsgi
 from ..issuer.forms import MAX_BODY, MalformedMessage, read_form
 
 _UNSUPPORTED = error_answer(415, "invalid_request", "The body is neither JSON, nor a form, nor multipart.")
@@ -19,8 +19,14 @@ _MULTIPART, _JSON, _FORM = "multipart/form-data", "application/json", "applicati
 
 
 def read_body(request: Any) -> bytes:
-    """The whole body. Raises RefusedBody."""
-    check_length(request.META.get("CONTENT_LENGTH") or None)
+    """The whole body. Raises RefusedBody.
+
+    Under WSGI, Django takes a body without a length (chunked) for none; servers that end the stream themselves say so.
+    """
+    length = request.META.get("CONTENT_LENGTH") or None
+    if length is None and request.META.get("wsgi.input_terminated"):
+        return read_wsgi(request.META)
+    check_length(length)
     try:
         # What middleware has read before, Django can read again.
         body: bytes = request.read(MAX_BODY + 1)

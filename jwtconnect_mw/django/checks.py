@@ -13,7 +13,7 @@ E009 a switch that is neither on nor off
 W001 HS256, HS384 or HS512            W005 a token is accepted whatever its audience
 W002 a short secret                   W006 signing keys in memory
 W003 a list of one process            W007 JWTAUTH_* beside an issuer of JWTCONNECT_MW
-W004 an issuer by http
+W004 an issuer by http                W008 a list on SQLite with ATOMIC_REQUESTS
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.db import connections
 
 from .._jwk import ALGORITHMS
 from ..policy import AnyAudience
@@ -101,6 +102,13 @@ def _shared_secrets(wired: Wiring) -> Iterator[bytes]:
 def _list(wired: Wiring) -> Iterator[str]:
     if wired.revocations is not None and not getattr(wired.revocations, "shared", True):
         yield "W003 The revocation list is in the memory of one process: the others do not honour a revocation."
+    using = getattr(wired.revocations, "using", None)  # of the list in the database
+    if (
+        using is not None
+        and connections[using].vendor == "sqlite"
+        and connections[using].settings_dict["ATOMIC_REQUESTS"]
+    ):
+        yield "W008 The revocation list is in an SQLite database with ATOMIC_REQUESTS: views cannot write it."
 
 
 def _issuers(wired: Wiring) -> Iterator[str]:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import datetime
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from django.db import IntegrityError, router, transaction
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.dispatch import Signal
 from django.utils import timezone
 
@@ -77,7 +77,7 @@ class Recorded:
         if row.sid is None or row.sub is None or row.auth_time is None:
             return False  # of the older package, whose refresh tokens are not taken any more
         family = Family(issuer.issuer, row.sid, row.sub, row.client_id, row.auth_time)
-        return ask_list(revocations.current, family) == row.sequence
+        return bool(ask_list(revocations.current, family) == row.sequence)
 
 
 def record(tokens: Tokens, *, user: Any = None, alone: bool = False) -> JWTConnectAuthToken | None:
@@ -106,23 +106,17 @@ def record(tokens: Tokens, *, user: Any = None, alone: bool = False) -> JWTConne
 
 def find(jti: object) -> Recorded | None:
     """The token with this ``jti``: the last access token or the last but one of a session, or its refresh token."""
-    if not isinstance(jti, str) or not _is_storable(jti):
+    if not isinstance(jti, str) or not jti or not _is_storable(jti):
         return None
-    rows = _rows().filter(Q(access_jti=jti) | Q(refresh_jti=jti) | Q(previous_jti=jti))
-    for row in rows.select_related("user"):
-        if row.access_jti == jti:
-            return Recorded(row, jti, "access", row.iat, row.access_exp)
-        if row.refresh_jti == jti:
-            return Recorded(row, jti, "refresh", row.iat, row.refresh_exp)
-        if row.previous_jti == jti:
-            issued, expires = row.previous_issued_at, row.previous_expire_at
-            return Recorded(row, jti, "access", _seconds(issued), _seconds(expires))
-    return None  # a database that takes no account of case may find others
+    rows = _rows().filter(Q(access_jti=jti) | Q(refresh_jti=jti) | Q(previous_jti=jti)).select_related("user")
+    # Compared once more: there are databases that take no account of case.
+    return next((token for row in rows for token in _tokens(row) if token.token_id == jti), None)
 
 
 def live(user: Any) -> QuerySet[JWTConnectAuthToken]:
-    """The sessions of a user that can still be refreshed, as far as this table was told."""
-    return _rows().filter(user_id=user.pk, is_active=True, refresh_expire_at__gt=timezone.now()).order_by("-issued_at")
+    """The sessions of a user that can still be refreshed, as far as this table was told; the newest first."""
+    rows = _rows().filter(user_id=user.pk, is_active=True, refresh_expire_at__gt=timezone.now())
+    return rows.order_by("-issued_at", "-pk")
 
 
 def note(event: str, context: Mapping[str, Any]) -> None:
@@ -146,6 +140,13 @@ def purge(*, limit: int = 1000, keep: float = 0.0) -> int:
     )
     keys = list(rows.values_list("pk", flat=True)[:limit])
     return _rows().filter(pk__in=keys).delete()[0] if keys else 0
+
+
+def _tokens(row: JWTConnectAuthToken) -> Iterator[Recorded]:
+    yield Recorded(row, row.access_jti or "", "access", row.iat, row.access_exp)
+    yield Recorded(row, row.refresh_jti or "", "refresh", row.iat, row.refresh_exp)
+    issued, expires = _seconds(row.previous_issued_at), _seconds(row.previous_expire_at)
+    yield Recorded(row, row.previous_jti or "", "access", issued, expires)
 
 
 def _rows() -> QuerySet[JWTConnectAuthToken]:
@@ -188,7 +189,7 @@ def _is_storable(name: str) -> bool:
 
 def _written(found: dict[str, Any]) -> tuple[JWTConnectAuthToken, bool]:
     using = router.db_for_write(JWTConnectAuthToken)
-    if found["sid"] is not None and found["sequence"] and (row := _updated(found, using)) is not None:
+    if found["sequence"] and (row := _updated(found, using)) is not None:
         return row, False
     row = JWTConnectAuthToken(**found)
     try:
@@ -204,10 +205,16 @@ def _written(found: dict[str, Any]) -> tuple[JWTConnectAuthToken, bool]:
 
 
 def _updated(found: dict[str, Any], using: str) -> JWTConnectAuthToken | None:
+    if found["sid"] is None:
+        return None
+    rows = _rows().filter(sid=found["sid"])
     with transaction.atomic(using):
-        row = _rows().select_for_update().filter(sid=found["sid"]).first()
-        if row is None:
+        # Locks the row. A transaction of SQLite that began with reading might not get to write.
+        if not rows.update(sequence=F("sequence")):
             return None
+        row: JWTConnectAuthToken = rows.get()
+        if found["access_jti"] == row.access_jti:
+            return row
         if found["sequence"] < row.sequence:  # refreshed once more meanwhile
             _set_previous(row, found["access_jti"], found["issued_at"], found["access_expire_at"])
         else:

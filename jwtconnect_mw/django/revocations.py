@@ -53,10 +53,10 @@ class OrmRevocationList:
     def __init__(self, using: str = "default", *, clock: Callable[[], float] = time.time) -> None:
         if using not in connections:
             raise ConfigurationError("using", "not one of the DATABASES of the settings")
-        self._using, self._clock = using, clock
+        self.using, self._clock = using, clock
 
     def __repr__(self) -> str:
-        return f"OrmRevocationList({self._using!r})"
+        return f"OrmRevocationList({self.using!r})"
 
     def is_revoked(
         self,
@@ -68,7 +68,7 @@ class OrmRevocationList:
         now: float,
     ) -> bool:
         """See RevocationLookup. One query; never waits for a write."""
-        with tended(self._using):
+        with tended(self.using):
             return self._is_revoked(issuer, token_id, session, subject, started, now)
 
     def revoke_token(self, issuer: str, token_id: str, *, expires_at: float | None = None) -> None:
@@ -99,7 +99,7 @@ class OrmRevocationList:
     def start_family(self, issuer: str, subject: str, *, alone: bool = False, expires_at: float | None = None) -> int:
         """See RevocationList. Without ``alone`` nothing is written, so it may be called in any transaction."""
         if not alone:
-            with tended(self._using):
+            with tended(self.using):
                 now = self._clock()
                 return family_start(self._bound(issuer, subject, now), self._state().birth, now, alone=False)
 
@@ -139,7 +139,7 @@ class OrmRevocationList:
 
     def current(self, family: Family) -> int | None:
         """See RevocationList."""
-        with tended(self._using):
+        with tended(self.using):
             if family.started < self._state().birth:
                 return None
             record = _record(self._families.filter(key=_key(_SESSION, family.issuer, family.session)).first())
@@ -161,7 +161,7 @@ class OrmRevocationList:
         """
         end = time.monotonic() + wait
         while True:
-            with tended(self._using):
+            with tended(self.using):
                 found = self._changes(cursor, limit)
             left = end - time.monotonic()
             if found.entries or left <= 0:
@@ -177,19 +177,19 @@ class OrmRevocationList:
 
     @property
     def _entries(self) -> QuerySet[RevocationEntry]:
-        return RevocationEntry._base_manager.using(self._using)
+        return RevocationEntry._base_manager.using(self.using)
 
     @property
     def _families(self) -> QuerySet[RefreshFamily]:
-        return RefreshFamily._base_manager.using(self._using)
+        return RefreshFamily._base_manager.using(self.using)
 
     @property
     def _states(self) -> QuerySet[RevocationState]:
-        return RevocationState._base_manager.using(self._using).filter(pk=_STATE)
+        return RevocationState._base_manager.using(self.using).filter(pk=_STATE)
 
     def _in_one_transaction(self, work: Callable[[], R]) -> R:
-        table = connections[self._using].ops.quote_name(RevocationState._meta.db_table)
-        return in_one_transaction(self._using, f"UPDATE {table} SET serial = serial", work)  # noqa: S608  # our table
+        table = connections[self.using].ops.quote_name(RevocationState._meta.db_table)
+        return in_one_transaction(self.using, f"UPDATE {table} SET serial = serial", work)  # noqa: S608  # our table
 
     def _writing(self, write: Callable[[RevocationState], R], *, purging: bool = True) -> R:
         """One transaction for entries, after every other one. Writes pay for a little purging."""
@@ -207,13 +207,17 @@ class OrmRevocationList:
         if not self._states.update(serial=F("serial") + 1):
             self._make_state()
             self._states.update(serial=F("serial") + 1)
-        return self._states.get()
+        return self._existing()
 
     def _make_state(self) -> RevocationState:
         """Exactly one of many that try does it: the tables were emptied, which makes the list a new one."""
         new = RevocationState(pk=_STATE, epoch=secrets.token_hex(16), birth=math.floor(self._clock()))
         self._states.bulk_create([new], ignore_conflicts=True)
-        return self._states.get()
+        return self._existing()
+
+    def _existing(self) -> RevocationState:
+        state: RevocationState = self._states.get()
+        return state
 
     def _state(self) -> RevocationState:
         """Its birth is the second in which the data began; what was lost before that, nobody knows."""
@@ -247,7 +251,7 @@ class OrmRevocationList:
         rows = self._families.select_for_update().filter(key=key)
         row = rows.first()
         if row is None:
-            with_target = connections[self._using].features.supports_update_conflicts_with_target
+            with_target = connections[self.using].features.supports_update_conflicts_with_target
             self._families.bulk_create(
                 [RefreshFamily(key=key, what=_what(family.issuer, family.session), ends=now)],
                 update_conflicts=True,
@@ -299,7 +303,7 @@ class OrmRevocationList:
 
     def _purge(self, rows: QuerySet[Any], now: float, limit: int) -> int:
         """Rows that somebody else has locked are left to the next time."""
-        skip = connections[self._using].features.has_select_for_update_skip_locked
+        skip = connections[self.using].features.has_select_for_update_skip_locked
         ended = rows.select_for_update(skip_locked=skip).filter(ends__lte=now).order_by("ends")
         keys = list(ended.values_list("key", flat=True)[:limit])
         return rows.filter(key__in=keys).delete()[0] if keys else 0

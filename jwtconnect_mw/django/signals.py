@@ -167,7 +167,6 @@ def _revoke_later(user: Any, using: str | None = None) -> None:
 
 
 def _touch(row: Any, **_: Any) -> None:
-    if row.user_id is not None and is_on("update_last_login"):
-        model = get_user_model()
-        if _has(model, "last_login"):
-            model._base_manager.filter(pk=row.user_id).update(last_login=timezone.now())
+    model = get_user_model()
+    if row.user_id is not None and is_on("update_last_login") and _has(model, "last_login"):
+        model._base_manager.filter(pk=row.user_id).update(last_login=timezone.now())

@@ -36,7 +36,7 @@ class InsideTransaction(transaction.TransactionManagementError):
         )
 
 
-def in_one_transaction(using: str, begin: str | None, work: Callable[[], R]) -> R:
+def in_one_transaction(using: str, begin: str, work: Callable[[], R]) -> R:
     """What ``work`` returns, committed. It may be called several times, each time after what it did was undone.
 
     ``begin``: a statement for SQLite that takes the write lock. A transaction that begins with reading cannot always
@@ -82,8 +82,13 @@ def _of_a_test(connection: BaseDatabaseWrapper) -> bool:
 
 @contextmanager
 def _another_connection(using: str) -> Iterator[None]:
-    """For this thread, ``using`` names a new connection for a while."""
+    """For this thread, ``using`` names a new connection for a while.
+
+    Not one of a pool: callers who hold all there are would wait for each other.
+    """
     before, other = connections[using], connections.create_connection(using)
+    options = {name: value for name, value in other.settings_dict["OPTIONS"].items() if name != "pool"}
+    other.settings_dict = {**other.settings_dict, "OPTIONS": options}
     connections[using] = other
     try:
         other.set_autocommit(True)
@@ -93,7 +98,7 @@ def _another_connection(using: str) -> Iterator[None]:
         other.close()
 
 
-def _patiently(using: str, begin: str | None, work: Callable[[], R]) -> R:
+def _patiently(using: str, begin: str, work: Callable[[], R]) -> R:
     left, connection = _TRIES, connections[using]
     while True:
         left, done, used = left - 1, False, None
@@ -110,12 +115,10 @@ def _patiently(using: str, begin: str | None, work: Callable[[], R]) -> R:
             return result
 
 
-def _begin(connection: BaseDatabaseWrapper, begin: str | None) -> None:
+def _begin(connection: BaseDatabaseWrapper, begin: str) -> None:
     """Each statement must see what was committed before it: what is read after waiting for a lock is decided on."""
-    statement = begin if connection.vendor == "sqlite" else _READ_COMMITTED
-    if statement is not None:
-        with connection.cursor() as cursor:
-            cursor.execute(statement)
+    with connection.cursor() as cursor:
+        cursor.execute(begin if connection.vendor == "sqlite" else _READ_COMMITTED)
 
 
 def _is_undone(error: Error) -> bool:

@@ -9,6 +9,7 @@ from django import conf
 
 
 def setup() -> None:
+    # Not by the name "settings": that is a module of this package.
     if not conf.settings.configured:
         os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.djproject.settings")
         django.setup()

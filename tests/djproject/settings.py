@@ -5,6 +5,7 @@ that ends with the process.
 from __future__ import annotations
 
 import atexit
+import importlib.util
 import json
 import os
 import shutil
@@ -22,6 +23,12 @@ else:
         "NAME": str(Path(_place) / "db.sqlite3"),
         "OPTIONS": {"timeout": 60},
     }
+
+if _default["ENGINE"].endswith("mysql") and importlib.util.find_spec("MySQLdb") is None:
+    import pymysql
+
+    pymysql.version_info = (2, 2, 7, "final", 0)  # Django asks for that of mysqlclient
+    pymysql.install_as_MySQLdb()
 
 SECRET_KEY = "only for tests"
 USE_TZ = True

@@ -26,7 +26,7 @@ class RevocationEntry(models.Model):
         verbose_name = "revocation"
 
     def __str__(self) -> str:
-        return self.key
+        return str(self.key)
 
 
 class RefreshFamily(models.Model):
@@ -45,7 +45,7 @@ class RefreshFamily(models.Model):
         verbose_name_plural = "refreshed sessions"
 
     def __str__(self) -> str:
-        return self.key
+        return str(self.key)
 
 
 class RevocationState(models.Model):
@@ -61,4 +61,4 @@ class RevocationState(models.Model):
         verbose_name_plural = "state of the revocation list"
 
     def __str__(self) -> str:
-        return self.epoch
+        return str(self.epoch)

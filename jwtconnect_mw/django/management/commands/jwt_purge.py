@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
@@ -25,9 +24,9 @@ class Command(BaseCommand):
     def handle(self, **options: Any) -> None:
         batch, dropped, forgotten = max(1, options["batch"]), 0, 0
         with reported():
-            revocations = wiring().revocations
+            revocations, clock = wiring().revocations, wiring().clock
         if hasattr(revocations, "purge"):  # a server may have an expiry of its own
-            while number := revocations.purge(time.time(), limit=batch):
+            while number := revocations.purge(clock(), limit=batch):
                 dropped += number
         while number := records.purge(limit=batch, keep=options["keep"] * 86_400):
             forgotten += number
