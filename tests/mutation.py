@@ -20,9 +20,22 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 MODULES = ["_http", "_strict", "_jwk", "_jose", "claims", "verifier", "policy", "rules", "auth", "token"]
 MODULES += [f"revocation/{name}" for name in ("entries", "rotation", "memory", "sqlite", "rows", "schema")]
+MODULES += [f"revocation/{name}" for name in ("redis", "redis_epochs", "redis_server", "redis_texts")]
 TESTS = [
     *("cases", "settings", "token", "verifier", "cache", "adapters", "revocation", "wsgi", "asgi", "package"),
-    *("revocation_sqlite", "wycheproof", "unknown_keys", "key_age", "urls", "flights", "fuzz"),
+    *(
+        "revocation_sqlite",
+        "revocation_feed",
+        "revocation_redis",
+        "revocation_redis_feed",
+        "revocation_redis_faults",
+        "wycheproof",
+        "unknown_keys",
+        "key_age",
+        "urls",
+        "flights",
+        "fuzz",
+    ),
 ]
 EQUIVALENT: dict[tuple[str, str], str] = {}
 

@@ -54,14 +54,29 @@ class Proxy:
             self._threads[-1].start()
 
     def _serve(self, client: socket.socket) -> None:
-        """One request, one answer: redis-py waits for each, and none of the tests' is longer than one read."""
         with client, suppress(OSError):
             if self._tls is not None:
                 client = self._tls.wrap_socket(client, server_side=True)
             with client, socket.create_connection(("127.0.0.1", self._target)) as server:
-                while request := client.recv(1 << 20):
-                    server.sendall(request)
-                    answer = server.recv(1 << 20)
-                    if self._lost(request):
-                        return
-                    client.sendall(answer)
+                lost = threading.Event()
+                back = threading.Thread(target=self._answer, args=(server, client, lost), daemon=True)
+                back.start()
+                with suppress(OSError):
+                    while request := client.recv(1 << 16):
+                        if self._lost(request):
+                            lost.set()
+                        server.sendall(request)
+                _end(server)
+                back.join(LIMIT)
+
+    @staticmethod
+    def _answer(server: socket.socket, client: socket.socket, lost: threading.Event) -> None:
+        with suppress(OSError):
+            while (answer := server.recv(1 << 16)) and not lost.is_set():
+                client.sendall(answer)
+        _end(client)
+
+
+def _end(sock: socket.socket) -> None:
+    with suppress(OSError):
+        sock.shutdown(socket.SHUT_RDWR)

@@ -165,6 +165,28 @@ def health(names: dict[str, Any], issuer: FakeIssuer) -> None:
     assert (reply.status, reply.json) == (200, {issuer.url: "fresh"})
 
 
+def replica(names: dict[str, Any], issuer: FakeIssuer) -> None:
+    session = Session(names["app"], issuer)
+    session.refused_then_accepted()
+    assert session.ask(issuer.token({"sid": "the-sid-of-a-session"})).status == 401
+    assert set(names["auth"].health()) == {issuer.url, "revocations"}
+    names["revoked"].close()
+    names["revoked"].authority.close()
+
+
+def readiness(names: dict[str, Any], issuer: FakeIssuer) -> None:
+    session = Session(names["app"], issuer)
+    session.refused_then_accepted()
+    reply = session.ask(None, "/health")
+    assert (reply.status, reply.json["ready"], list(reply.json["issuers"])) == (200, True, [issuer.url])
+
+
+def metrics(names: dict[str, Any], issuer: FakeIssuer) -> None:
+    Session(names["app"], issuer).refused_then_accepted()
+    told = {("refused", "no_credentials"), ("accepted", issuer.url), ("key_fetch", issuer.url)}
+    assert set(names["counts"]) == told
+
+
 def audit(names: dict[str, Any], issuer: FakeIssuer) -> None:
     Session(names["app"], issuer).refused_then_accepted()
 
@@ -190,6 +212,9 @@ CHECKS: dict[str, Callable[[dict[str, Any], FakeIssuer], None]] = {
     "Revocation": revocation,
     "Prefetch and health": health,
     "Audit": audit,
+    "More than one process": replica,
+    "Readiness": readiness,
+    "Metrics": metrics,
     "Testing your application": own_tests,
 }
 DJANGO = [block for block in PYTHON if block.heading.startswith("Django")]

@@ -208,11 +208,11 @@ def test_ended_entries_go_by_themselves(backend: Backend, steps: Steps, clock: M
     fill(backend, 900, NOW + 10)
     steps.until(PACE.poll)
     clock.advance(10)
-    for _ in range(300):
+    for _ in range(100):
         steps.follower.step()
-    assert len(steps.copy) > 800
-    for _ in range(256):
-        steps.timer.advance(0.25)
+    assert len(steps.copy) > 700
+    for _ in range(32):
+        steps.timer.advance(1)
         steps.follower.step()
     assert len(steps.copy) == 0
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, nullcontext
 from dataclasses import replace
@@ -134,7 +136,7 @@ def test_a_fresh_epoch_for_each_loss(server: RedisServer, make: Make) -> None:
         flush(server)
         epochs.append(revocations.changes(None).epoch)
     assert len(set(epochs)) == 20
-    assert len(revocations._epochs) == 8
+    assert len(revocations._calls._epochs) == 8
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -276,20 +278,91 @@ def test_a_server_that_is_killed_loses_nothing_that_it_acknowledged(tmp_path: Pa
             assert revocations.changes(cursor).entries == ()
 
 
-def test_a_primary_that_is_demoted(own: RedisServer, make: Make) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_server_that_is_killed_amid_writes(tmp_path: Path, make: Make, kind: str, long: bool) -> None:
+    with running(kind, tmp_path, keep=True) as server:
+        revocations = make(server)
+        for turn in range(20 if long else 2):
+            said: list[str] = []
+            enough = threading.Event()
+
+            def write(turn: int = turn, said: list[str] = said, enough: threading.Event = enough) -> None:
+                for number in itertools.count():
+                    revocations.revoke_token(ISSUER, f"{turn} {number}")
+                    said.append(f"{turn} {number}")
+                    if number == 50:
+                        enough.set()
+
+            def fails() -> None:
+                with pytest.raises(redis.ConnectionError):
+                    write()
+
+            writer = threading.Thread(target=fails)
+            writer.start()
+            assert enough.wait(LIMIT)
+            server.kill()
+            writer.join(LIMIT)
+            server.start()
+            assert all(revoked(revocations, token=name) for name in said)
+            told, found = set[str](), revocations.changes(None)
+            while found.entries:
+                told |= {entry.name for entry in found.entries}
+                found = revocations.changes(found.cursor)
+            assert told >= set(said)
+
+
+def test_a_server_without_memory(own: RedisServer, make: Make) -> None:
+    """Nothing is evicted, and nothing is done in part."""
     revocations = make(own)
     present(revocations, 0)
+    present(revocations, 1)
+    cursor = revocations.changes(None).cursor
+    own.tell("CONFIG", "SET", "maxmemory", 1)
+    for call in (
+        lambda: present(revocations, 2),
+        lambda: present(revocations, 0),
+        lambda: revocations.revoke_token(ISSUER, "x"),
+        lambda: revocations.start_family(ISSUER, "alice", alone=True),
+    ):
+        with pytest.raises(redis.ResponseError):
+            call()
+    assert not revoked(revocations, token="x", session=FAMILY.session, subject="alice")
+    own.tell("CONFIG", "SET", "maxmemory", 0)
+    assert revocations.changes(cursor).entries == ()
+    assert revocations.current(FAMILY) == 2
+    assert present(revocations, 2).answer == "advanced"
+
+
+def test_a_log_that_became_someone_elses(server: RedisServer, make: Make) -> None:
+    """A write that cannot be told to readers is not done at all."""
+    revocations = make(server)
+    present(revocations, 0)
+    server.tell("SET", "{jwtconnect_mw}:log", "theirs")
+    with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
+        revocations.revoke_token(ISSUER, "x")
+    assert not revoked(revocations, token="x")
+    server.tell("UNLINK", "{jwtconnect_mw}:log")
+    revocations.revoke_token(ISSUER, "x")
+    assert [entry.name for entry in revocations.changes(None).entries] == ["x"]
+
+
+def test_a_primary_that_is_demoted(own: RedisServer, make: Make) -> None:
+    """Its name may lead to another server by now: no connection to this one is kept."""
+    revocations = make(own)
+    present(revocations, 0)
+    before = own.tell("INFO", "stats")["total_connections_received"]
     own.tell("REPLICAOF", "127.0.0.1", "1")
-    with pytest.raises(redis.ReadOnlyError):
+    with pytest.raises(redis.ResponseError, match="read only"):
         present(revocations, 1)
     own.tell("REPLICAOF", "NO", "ONE")
     assert present(revocations, 1).answer == "advanced"
+    assert own.tell("INFO", "stats")["total_connections_received"] == before + 4  # three of them are this test's
 
 
 def test_replicas_that_must_confirm(own: RedisServer, tmp_path: Path, make: Make) -> None:
     """The second list wants more than there are: what it wrote is there, but it says that this is not safe."""
     own.tell("CONFIG", "SET", "repl-diskless-sync-delay", 0)
-    with running(Path(own.program).name.split("-")[0], tmp_path, "--replicaof", f"127.0.0.1 {own.port}") as replica:
+    with running(Path(own.program).name.split("-")[0], tmp_path, "--replicaof", "127.0.0.1", str(own.port)) as replica:
         with own.client() as client:
             client.set("x", 1)
             assert client.wait(1, int(LIMIT * 1000)) == 1
@@ -299,6 +372,7 @@ def test_replicas_that_must_confirm(own: RedisServer, tmp_path: Path, make: Make
         assert replica.tell("HGET", "{jwtconnect_mw}:data", "#epoch") is not None
         with pytest.raises(redis.TimeoutError, match="not confirmed"):
             present(vain, 1)
+        assert vain.current(FAMILY) == 2  # what only reads does not wait
         assert present(careful, 1).answer == "again"
         own.tell("ACL", "SETUSER", "default", "-wait")
         with pytest.raises(redis.exceptions.NoPermissionError):
@@ -329,7 +403,7 @@ def test_a_fork_amid_calls_of_other_threads(server: RedisServer, make: Make) -> 
     """redis-py's locks, and ours, may be held by a thread that the child does not have."""
     revocations = make(server)
     pool = revocations._server._client.connection_pool
-    with revocations._lock, pool._fork_lock, getattr(pool, "_lock", nullcontext()):  # not all versions have both
+    with revocations._calls._lock, pool._fork_lock, getattr(pool, "_lock", nullcontext()):  # not all versions have both
         assert Child(lambda: [present(revocations, 0).answer]).result() == ["advanced"]
     assert present(revocations, 1).answer == "advanced"
 

@@ -104,6 +104,16 @@ def test_what_ended_or_was_dropped_is_not_told(revocations: RedisRevocationList,
     assert names(read(revocations, None)[0]) == names(read(revocations, cursor)[0]) == ["living"]
 
 
+def test_a_page_of_what_ended_is_not_the_end(revocations: RedisRevocationList, clock: ManualClock) -> None:
+    """It is no reason to wait for what is new: there is more."""
+    revocations.revoke_token(ISSUER, "ended", expires_at=NOW)
+    revocations.revoke_token(ISSUER, "living", expires_at=NOW + 1000)
+    clock.advance(KEEP_AFTER)
+    found = revocations.changes(None, limit=1, wait=0.01)
+    assert (found.entries, found.more) == ((), True)
+    assert names(read(revocations, found.cursor)[0]) == ["living"]
+
+
 @pytest.mark.parametrize("limit", [-1, 1, 7, 25, 10**9])
 def test_pages(revocations: RedisRevocationList, limit: int) -> None:
     """What is written or changed between two pages is told in one of the later ones."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from jwtconnect_mw.revocation import Family, MemoryRevocationList, RedisRevocationList, RevocationList
+from jwtconnect_mw.revocation.protocol import KEEP_AFTER
 from jwtconnect_mw.revocation.redis_texts import change, exact, field
 from jwtconnect_mw.revocation.rotation import Record, decide
 from jwtconnect_mw.testing import ManualClock
@@ -162,3 +164,14 @@ def test_a_history_is_that_of_the_memory_list(
             assert seen(real, clock.now) == seen(model, clock.now)
     finally:
         real.close()
+
+
+def test_an_entry_is_over_at_its_end(server: RedisServer) -> None:
+    """Not later, also where nothing has dropped it yet."""
+    clock = ManualClock(NOW)
+    with closing(RedisRevocationList(server.url, prefix="ends", clock=clock, timeout=LIMIT)) as revocations:
+        revocations.revoke_subject(ISSUER, "alice", before=NOW + KEEP_AFTER + 30, expires_at=NOW)
+        clock.advance(KEEP_AFTER - 0.25)
+        assert revocations.start_family(ISSUER, "alice") == NOW + KEEP_AFTER + 31
+        clock.advance(0.25)
+        assert revocations.start_family(ISSUER, "alice") == NOW + KEEP_AFTER

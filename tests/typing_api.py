@@ -12,10 +12,15 @@ from jwtconnect_mw.asgi import BearerMiddleware as AsgiMiddleware
 from jwtconnect_mw.django.conf import wiring
 from jwtconnect_mw.django.decorators import ScopesRequiredMixin, public, scopes_required
 from jwtconnect_mw.fetch import Fetched
+from jwtconnect_mw.health import Health
 from jwtconnect_mw.issuer import GrantError, Issuer, IssuerApp, SigningKeys, Tokens
 from jwtconnect_mw.revocation import (
+    Change,
+    ChangeFeed,
     Family,
     MemoryRevocationList,
+    RedisRevocationList,
+    ReplicatedRevocationList,
     RevocationList,
     RevocationLookup,
     SQLiteRevocationList,
@@ -59,9 +64,40 @@ def build(wsgi: WSGIApplication, asgi: ASGI3Application) -> tuple[WSGIApplicatio
     return WsgiMiddleware(wsgi, auth), AsgiMiddleware(asgi, auth)
 
 
+def observe(event: str, label: str, value: float) -> None:
+    print(event, label, value)
+
+
+def replicate(wsgi: WSGIApplication) -> tuple[WSGIApplication, ASGI3Application]:
+    backend = SQLiteRevocationList("revoked.db")
+    replica = ReplicatedRevocationList(backend, max_staleness=5, on_stale="allow", poll=0.1, clock=ManualClock())
+    revocations: RevocationList = replica
+    auth = BearerAuth(Trusted("https://as.example", audience="a"), revocations=revocations, observer=observe)
+    Issuer("https://as.example", audience="a", revocations=replica)
+    replica.watch(lambda age: print(age + 1))
+    auth.start()
+    print(replica.sync(wait=1.0), replica.health()["entries"], auth.health()["revocations"]["state"])
+    replica.close()
+    health = Health(auth, required=["https://as.example"])
+    return health, health.asgi
+
+
 class Conformance(RevocationListConformance):
     def make(self, clock: Callable[[], float]) -> RevocationList:
         return SQLiteRevocationList(Path("revoked.db"), clock=clock, timeout=1)
+
+
+def on_a_server() -> RevocationList:
+    return RedisRevocationList("redis://localhost", prefix="x", clock=ManualClock(5.0), timeout=1, wait_replicas=1)
+
+
+def copied(feed: ChangeFeed) -> tuple[Change, ...]:
+    found = feed.changes(None, limit=10, wait=1.5)
+    feed.restore([Change("subject", "https://as.example", "alice", 5.0, 4.0), *found.entries])
+    return feed.changes(found.cursor).entries if found.more and found.epoch else found.entries
+
+
+redis_feed: ChangeFeed = RedisRevocationList("redis://localhost")
 
 
 def rotate(revocations: RevocationList) -> str:

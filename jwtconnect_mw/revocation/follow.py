@@ -15,7 +15,7 @@ _AT_ONCE = 1000  # entries of one read
 _RESTORED_AT_ONCE = 500
 _FIRST_PAUSE, _MOST_DOUBLINGS = 0.1, 10
 _REST = 0.01
-_SWEEP_EVERY = 0.25
+_SWEEP_EVERY = 1.0
 
 _log = logging.getLogger("jwtconnect_mw")
 

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator
 
 from .._fork import watch_forks
 from .feed import Change
+from .sieve import Sieve
 
-_SHARDS = 256  # a power of two
+_SHARDS = 32  # a power of two, and no more than the low bits that a sieve leaves out
 _LAST = _SHARDS - 1
 # Stands for a shard without entries, so that an issuer with few of them costs little.
 _NO_ENDS: dict[str, float] = {}
@@ -19,8 +20,7 @@ _NO_SPAN = float("-inf"), float("-inf")
 class _Held:
     """The entries of one issuer by name: ends of tokens and sessions; end and bound of subjects.
 
-    In many small dicts: one of them is soon copied, and reading from a large number of entries stays quick, because
-    the index of a small dict is small.
+    In several dicts, because one of them is soon copied: when it grows, and when what ended is dropped.
     """
 
     __slots__ = ("sessions", "subjects", "tokens")
@@ -39,13 +39,18 @@ class LocalCopy:
 
     def __init__(self) -> None:
         self._issuers: dict[str, _Held] = {}
-        self._next = 0
+        self._sieve = Sieve(0)
+        self._dropped = 0
         self.after_fork()
         watch_forks(self)
 
     def after_fork(self) -> None:
-        """In the child: a thread of the parent may have held the lock. No write leaves anything half done."""
+        """In the child: a thread of the parent may have held the lock. No write leaves anything half done, but a sieve
+        that was being made is not complete.
+        """
         self._lock = threading.Lock()
+        self._next = 0
+        self._coming: Sieve | None = None
 
     def is_revoked(
         self,
@@ -57,17 +62,26 @@ class LocalCopy:
         now: float,
     ) -> bool:
         """See RevocationLookup."""
-        held = self._issuers.get(issuer)
-        if held is None:
-            return False
-        if token_id is not None and held.tokens[hash(token_id) & _LAST].get(token_id, now) > now:
-            return True
-        if session is not None and held.sessions[hash(session) & _LAST].get(session, now) > now:
-            return True
-        if subject is None:
-            return False
-        span = held.subjects[hash(subject) & _LAST].get(subject)
-        return span is not None and span[0] > now and (started is None or started < span[1])
+        sieve = self._sieve
+        bits, mask = sieve.bits, sieve.mask
+        if token_id is not None:
+            mark = hash(token_id)
+            if bits[mark >> 8 & mask] >> (mark >> 5 & 7) & 1:
+                ends = self._held(issuer).tokens[mark & _LAST].get(token_id)
+                if ends is not None and ends > now:
+                    return True
+        if session is not None:
+            mark = hash(session)
+            if bits[mark >> 8 & mask] >> (mark >> 5 & 7) & 1:
+                ends = self._held(issuer).sessions[mark & _LAST].get(session)
+                if ends is not None and ends > now:
+                    return True
+        if subject is not None:
+            mark = hash(subject)
+            if bits[mark >> 8 & mask] >> (mark >> 5 & 7) & 1:
+                ends, bound = self._held(issuer).subjects[mark & _LAST].get(subject, _NO_SPAN)
+                return ends > now and (started is None or started < bound)
+        return False
 
     def put(self, entries: Iterable[Change], now: float) -> None:
         """Take entries in. None ends sooner or takes in less than it did; what has ended is left out."""
@@ -78,10 +92,29 @@ class LocalCopy:
                 held = self._issuers.get(issuer)
                 if held is None:
                     held = self._issuers[issuer] = _Held()
+                self._expect(name)
                 if kind == "subject":
                     _put_span(held.subjects, name, (ends, bound), now)
                 else:
                     _put_end(held.tokens if kind == "token" else held.sessions, name, ends)
+
+    def _expect(self, name: str) -> None:
+        """Before an entry is put, so that a fork in between loses nothing."""
+        if self._sieve.room <= 0:
+            self._renew_sieve()
+        self._sieve.add(name)
+        if self._coming is not None:
+            self._coming.add(name)
+
+    def _renew_sieve(self) -> None:
+        """At once: there is more to hold than it was made for. A growing copy does that seldom."""
+        sieve = Sieve(2 * len(self))
+        for held in self._issuers.values():
+            for shards in (held.tokens, held.sessions, held.subjects):
+                for shard in shards:
+                    for name in shard:
+                        sieve.add(name)
+        self._sieve, self._coming = sieve, None
 
     def bound(self, issuer: str, subject: str, now: float) -> float | None:
         """The bound of a subject's entry, if there is one that has not ended."""
@@ -94,17 +127,34 @@ class LocalCopy:
             self.sweep(now)
 
     def sweep(self, now: float) -> None:
-        """Drop what ended in the next small part of the copy; everything was looked at after 256 calls."""
+        """Drop what ended in the next part of the copy; everything was looked at after 32 calls. Where much was dropped
+        before, the sieve is made anew by the same calls.
+        """
         with self._lock:
-            number, self._next = self._next, (self._next + 1) & _LAST
+            number = self._next
+            if number == 0 and self._dropped > len(self) // 2:
+                self._coming, self._dropped = Sieve(len(self)), 0
             for held in self._issuers.values():
-                for ends in (held.tokens, held.sessions):
-                    if any(end <= now for end in ends[number].values()):
-                        left = {name: end for name, end in ends[number].items() if end > now}
-                        ends[number] = left or _NO_ENDS
-                if any(span[0] <= now for span in held.subjects[number].values()):
-                    spans = {name: span for name, span in held.subjects[number].items() if span[0] > now}
-                    held.subjects[number] = spans or _NO_SPANS
+                held.tokens[number] = self._left(held.tokens[number], now)
+                held.sessions[number] = self._left(held.sessions[number], now)
+                spans = held.subjects[number]
+                if any(span[0] <= now for span in spans.values()):
+                    held.subjects[number] = {name: span for name, span in spans.items() if span[0] > now} or _NO_SPANS
+                    self._dropped += len(spans) - len(held.subjects[number])
+                if self._coming is not None:
+                    for shard in (held.tokens[number], held.sessions[number], held.subjects[number]):
+                        for name in shard:
+                            self._coming.add(name)
+            self._next = (number + 1) & _LAST
+            if self._next == 0 and self._coming is not None:
+                self._sieve, self._coming = self._coming, None
+
+    def _left(self, shard: dict[str, float], now: float) -> dict[str, float]:
+        if not any(end <= now for end in shard.values()):
+            return shard
+        left = {name: end for name, end in shard.items() if end > now}
+        self._dropped += len(shard) - len(left)
+        return left or _NO_ENDS
 
     def beyond(self, other: LocalCopy, now: float) -> Iterator[Change]:
         """What this copy holds that ``other`` does not, or not for as long, or not as much of; not what has ended.

@@ -2,36 +2,31 @@
 
 from __future__ import annotations
 
-import logging
 import math
-import secrets
-import threading
 import time
-from collections import deque
 from collections.abc import Callable, Collection
-from typing import Any
 
-from .._fork import watch_forks
 from ..errors import ConfigurationError
 from .entries import MOST_AHEAD, entry_end, known_end
 from .feed import Change, Changes, FeedGap
 from .protocol import Family, Step, SubjectRevokedError
-from .redis_scripts import ADVANCE, CHANGES, CURRENT, PURGE, PUT, START, SUBJECT, Script
+from .redis_epochs import Calls
+from .redis_scripts import ADVANCE, CHANGES, CURRENT, PURGE, PUT, START, SUBJECT
 from .redis_server import Server
 from .redis_texts import Cursor, Kind, change, exact, field
 
 _MOST_TIMEOUT = 60.0
 _MOST_AT_ONCE = 1000  # entries that one script reads or writes: the server does nothing else meanwhile
-_log = logging.getLogger("jwtconnect_mw.revocation")
 
 
 class RedisRevocationList:
     """Safe for threads, processes and fork. Redis 6, Valkey 7 or later; each call is one atomic step of the server.
 
     ``url``: ``redis://user:password@host:port/db``, ``rediss://`` for TLS, ``unix://``; percent-encode the password.
-    No connection is made before the list is first asked. ``prefix``: of the list's four keys, which are all in one
-    slot of a cluster; lists with one prefix are one list. ``timeout``: seconds, up to 60, that connecting, an answer,
-    and waiting for a free connection may each last; a connection that broke is tried once more.
+    No connection is made before the list is first asked. ``prefix``: of the list's four keys; lists with one prefix
+    are one list. The keys are all in one slot, so in a cluster the URL must name the primary that has it.
+    ``timeout``: seconds, up to 60, that connecting, an answer, and waiting for a free connection may each last; a
+    connection that broke is tried once more.
     ``wait_replicas``: so many replicas must confirm each write (WAIT, half the timeout), or redis.TimeoutError is
     raised although the primary has written. Without it, a failover may undo the last writes: a revocation is gone, a
     spent refresh token good again. WAIT narrows that window, and closes it where only such a replica is promoted.
@@ -66,13 +61,7 @@ class RedisRevocationList:
         keys = [f"{{{prefix}}}:{name}" for name in ("data", "ends", "order", "log")]
         self._data, self._stream = keys[0], keys[3]
         self._server = Server(url, keys, timeout=timeout, wait_replicas=wait_replicas)
-        self._epochs: deque[str] = deque(maxlen=8)
-        self.after_fork()
-        watch_forks(self)
-
-    def after_fork(self) -> None:
-        """In the child: another thread of the parent may have held the lock."""
-        self._lock = threading.Lock()
+        self._calls = Calls(self._server)
 
     def is_revoked(
         self,
@@ -97,12 +86,12 @@ class RedisRevocationList:
     def revoke_token(self, issuer: str, token_id: str, *, expires_at: float | None = None) -> None:
         """Refuse the token with this ``jti``."""
         now = self._clock()
-        self._run(PUT, now, exact(now), field("token", issuer, token_id), exact(entry_end(expires_at, now)), "")
+        self._calls.run(PUT, now, exact(now), field("token", issuer, token_id), exact(entry_end(expires_at, now)), "")
 
     def revoke_session(self, issuer: str, session: str, *, expires_at: float | None = None) -> None:
         """Refuse every token with this ``sid``, and never advance its family."""
         now = self._clock()
-        self._run(PUT, now, exact(now), field("session", issuer, session), exact(entry_end(expires_at, now)), "")
+        self._calls.run(PUT, now, exact(now), field("session", issuer, session), exact(entry_end(expires_at, now)), "")
 
     def revoke_subject(
         self, issuer: str, subject: str, *, before: float | None = None, expires_at: float | None = None
@@ -116,13 +105,13 @@ class RedisRevocationList:
         if not math.isfinite(moment):
             raise ValueError("a time that is not finite")
         ends, default = exact(entry_end(expires_at, now)), "1" if before is None else "0"
-        self._run(SUBJECT, now, exact(now), field("subject", issuer, subject), ends, exact(moment), default)
+        self._calls.run(SUBJECT, now, exact(now), field("subject", issuer, subject), ends, exact(moment), default)
 
     def start_family(self, issuer: str, subject: str, *, alone: bool = False, expires_at: float | None = None) -> int:
         """See RevocationList."""
         now = self._clock()
         ends = exact(entry_end(expires_at, now)) if alone else ""
-        started = self._run(START, now, exact(now), field("subject", issuer, subject), ends, str(MOST_AHEAD))
+        started = self._calls.run(START, now, exact(now), field("subject", issuer, subject), ends, str(MOST_AHEAD))
         if not started:
             raise SubjectRevokedError
         return int(float(started[0]))
@@ -141,7 +130,7 @@ class RedisRevocationList:
     ) -> Step:
         """See RevocationList. One step of the server."""
         issuer, session = family.issuer, family.session
-        answer, *successor = self._run(
+        answer, *successor = self._calls.run(
             ADVANCE,
             max(now, self._clock()),
             *(exact(now), exact(grace), str(presented), str(family.started)),
@@ -157,7 +146,7 @@ class RedisRevocationList:
 
     def current(self, family: Family) -> int | None:
         """See RevocationList."""
-        birth, record = self._run(CURRENT, self._clock(), field("record", family.issuer, family.session))
+        birth, record = self._calls.run(CURRENT, self._clock(), field("record", family.issuer, family.session))
         if family.started < float(birth):
             return None
         return 0 if record is None else int(record.split()[0])
@@ -165,7 +154,7 @@ class RedisRevocationList:
     def purge(self, now: float, limit: int = 1000) -> int:
         """Drop at most ``limit`` (and 1,000) entries and records whose end has come; how many."""
         most = max(0, min(limit, _MOST_AT_ONCE))
-        return int(self._run(PURGE, self._clock(), exact(now), str(most))[0])
+        return int(self._calls.run(PURGE, self._clock(), exact(now), str(most))[0])
 
     def changes(self, cursor: str | None, *, limit: int = 1000, wait: float = 0.0) -> Changes:
         """See ChangeFeed. At most 1,000 entries at once, oldest change first. A reader that waits holds a connection.
@@ -183,7 +172,7 @@ class RedisRevocationList:
 
     def _changes(self, known: Cursor, limit: int) -> tuple[Changes, Cursor]:
         now = self._clock()
-        epoch, answer = self._ask(CHANGES, now, *known, str(limit))
+        epoch, answer = self._calls.ask(CHANGES, now, *known, str(limit))
         if not answer:
             raise FeedGap("the data is not that of the cursor, or too much has changed since")
         position, seen, found = answer
@@ -200,32 +189,8 @@ class RedisRevocationList:
             arguments: list[str | bytes] = []
             for kind, issuer, name, ends, bound in living[first : first + _MOST_AT_ONCE]:
                 arguments += field(kind, issuer, name), exact(ends), exact(bound) if kind == "subject" else ""
-            self._run(PUT, now, exact(now), *arguments)
+            self._calls.run(PUT, now, exact(now), *arguments)
 
     def close(self) -> None:
         """Close the connections. Whoever asks the list after that connects anew."""
         self._server.close()
-
-    def _run(self, script: Script, now: float, *arguments: str | bytes, repeat: bool = True) -> list[Any]:
-        return self._ask(script, now, *arguments, repeat=repeat)[1]
-
-    def _ask(self, script: Script, now: float, *arguments: str | bytes, repeat: bool = True) -> tuple[str, list[Any]]:
-        """The epoch, and what else the script answers. ``now``: when a new epoch would begin."""
-        candidate = f"1.{secrets.token_hex(16)}"
-        epoch, *answer = self._server.run(
-            script, candidate, exact(now), "1" if self._epochs else "0", *arguments, repeat=repeat
-        )
-        self._notice(epoch.decode())
-        return epoch.decode(), answer
-
-    def _notice(self, epoch: str) -> None:
-        with self._lock:
-            if epoch in self._epochs:
-                return
-            lost = bool(self._epochs)
-            self._epochs.append(epoch)
-        if lost:
-            _log.error(
-                "The data of the revocation list was lost: families that started before this moment are refused, and"
-                " revocations are known again as far as a replica has them"
-            )

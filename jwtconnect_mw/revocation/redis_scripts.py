@@ -19,8 +19,11 @@ from typing import NamedTuple
 
 
 class Script(NamedTuple):
+    """``digest``: the server's name for it. ``writes``: whether what it did is worth waiting for replicas."""
+
     text: str
     digest: str
+    writes: bool
 
 
 _COMMON = """
@@ -33,8 +36,8 @@ local function text(value) return string.format('%.17g', value) end
 local function next_serial()
   local clock, last = call('TIME'), number(call('HGET', DATA, '#serial') or '0')
   local serial = string.format('%.0f', math.max(number(clock[1]) * 1000000 + number(clock[2]), last + 1))
-  call('HSET', DATA, '#serial', serial)
   call('XADD', LOG, 'MAXLEN', '~', '10000', serial .. '-0', '', '')
+  call('HSET', DATA, '#serial', serial)
   return serial
 end
 
@@ -83,9 +86,10 @@ local function put(field, ends, bound)
   end
   local value = bound and ends .. ' ' .. bound or ends
   if value ~= known then
+    local serial = next_serial()  -- first, because nothing is undone where a key is not what it was
     call('HSET', DATA, field, value)
     call('ZADD', ENDS, ends, field)
-    call('ZADD', ORDER, next_serial(), field)
+    call('ZADD', ORDER, serial, field)
   end
 end
 
@@ -214,11 +218,10 @@ return {epoch, position, last, entries}
 """
 
 
-def _script(body: str) -> Script:
+def _script(body: str, *, writes: bool) -> Script:
     text = _COMMON + body
-    # The server's own name for it.
-    return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+    return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest(), writes)
 
 
-PUT, SUBJECT, START, ADVANCE = _script(_PUT), _script(_SUBJECT), _script(_START), _script(_ADVANCE)
-CURRENT, PURGE, CHANGES = _script(_CURRENT), _script(_PURGE), _script(_CHANGES)
+PUT, SUBJECT, START, ADVANCE = (_script(body, writes=True) for body in (_PUT, _SUBJECT, _START, _ADVANCE))
+CURRENT, PURGE, CHANGES = (_script(body, writes=False) for body in (_CURRENT, _PURGE, _CHANGES))

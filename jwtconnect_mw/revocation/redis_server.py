@@ -53,9 +53,11 @@ class Server:
         """What the script returns. Asked once more where the connection broke, unless ``repeat`` is False."""
         try:
             return self._run(script, arguments)
-        except redis.ReadOnlyError:
-            # A primary that was demoted: its name may lead to another one by now.
-            self.close()
+        except redis.ResponseError as error:
+            # Of a script, Redis 6 tells it in words only.
+            if isinstance(error, redis.ReadOnlyError) or "READONLY" in str(error):
+                # A primary that was demoted: its name may lead to another one by now.
+                self.close()
             raise
         except redis.ConnectionError:
             if not repeat:
@@ -64,13 +66,13 @@ class Server:
 
     def _run(self, script: Script, arguments: Sequence[Text]) -> list[Any]:
         try:
-            return self._evaluate("EVALSHA", script.digest, arguments)
+            return self._evaluate(script, ("EVALSHA", script.digest), arguments)
         except NoScriptError:
-            return self._evaluate("EVAL", script.text, arguments)
+            return self._evaluate(script, ("EVAL", script.text), arguments)
 
-    def _evaluate(self, how: str, script: str, arguments: Sequence[Text]) -> list[Any]:
-        command = (how, script, len(self._keys), *self._keys, *arguments)
-        if not self._wait_replicas:
+    def _evaluate(self, script: Script, how: tuple[str, str], arguments: Sequence[Text]) -> list[Any]:
+        command = (*how, len(self._keys), *self._keys, *arguments)
+        if not (self._wait_replicas and script.writes):
             answer: list[Any] = self._command(*command)
             return answer
         # WAIT counts for what was written on the same connection.

@@ -1,0 +1,57 @@
+"""Calls of scripts that begin a new epoch where the server's data is lost, and notice when others did."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+from collections import deque
+from typing import Any
+
+from .._fork import watch_forks
+from .redis_scripts import Script
+from .redis_server import Server, Text
+from .redis_texts import exact
+
+_MOST_KNOWN = 8  # epochs: an answer on its way from an older one is no news
+_log = logging.getLogger("jwtconnect_mw.revocation")
+
+
+class Calls:
+    """Safe for threads and fork. ``now``: seconds since the epoch, when a new one would begin."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._epochs: deque[str] = deque(maxlen=_MOST_KNOWN)
+        self.after_fork()
+        watch_forks(self)
+
+    def after_fork(self) -> None:
+        """In the child: another thread of the parent may have held the lock."""
+        self._lock = threading.Lock()
+
+    def run(self, script: Script, now: float, *arguments: Text, repeat: bool = True) -> list[Any]:
+        """What the script answers."""
+        return self.ask(script, now, *arguments, repeat=repeat)[1]
+
+    def ask(self, script: Script, now: float, *arguments: Text, repeat: bool = True) -> tuple[str, list[Any]]:
+        """The epoch, and what else the script answers."""
+        # New for each call: one that was used for an epoch would hide that this was lost.
+        candidate = f"1.{secrets.token_hex(16)}"
+        known = "1" if self._epochs else "0"
+        found, *answer = self._server.run(script, candidate, exact(now), known, *arguments, repeat=repeat)
+        epoch: str = found.decode()
+        self._notice(epoch)
+        return epoch, answer
+
+    def _notice(self, epoch: str) -> None:
+        with self._lock:
+            if epoch in self._epochs:
+                return
+            lost = bool(self._epochs)
+            self._epochs.append(epoch)
+        if lost:
+            _log.error(
+                "The data of the revocation list was lost: families that started before this moment are refused, and"
+                " revocations are known again as far as a replica has them"
+            )
