@@ -7,7 +7,7 @@ headers that must not choose keys, and logs what it reads.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 from cryptojwt.jwk.ec import ECKey, new_ec_key
+from cryptojwt.jwk.hmac import SYMKey
 from cryptojwt.jwk.jwk import key_from_jwk_dict
 from cryptojwt.jwk.okp import OKPKey, new_okp_key
 from cryptojwt.jwk.rsa import RSAKey, new_rsa_key
@@ -276,3 +277,21 @@ _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=
 
 def _json(value: Mapping[str, Any]) -> bytes:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def cryptojwt_keys(keys: Iterable[SigningKey | bytes]) -> list[Any]:
+    """Private keys and shared secrets as the objects that hosts know which use cryptojwt themselves."""
+    symmetric: Any = SYMKey  # whose own types know no bytes
+    return [symmetric(key=key, use="sig") if isinstance(key, bytes) else key._key for key in keys]
+
+
+def key_jar(owners: Iterable[str], keys: Iterable[Any]) -> Any:
+    """A KeyJar with these objects under each owner's name."""
+    jar, bundle = KeyJar(), KeyBundle()
+    for key in keys:
+        bundle.append(key)
+    for owner in owners:
+        held = KeyIssuer(name=owner)
+        held.add_kb(bundle)
+        jar[owner] = held
+    return jar

@@ -51,7 +51,7 @@ class BearerMiddleware:
             return await self.app(scope, receive, send)
         auth = self.auth
         method = scope.get("method")
-        path = mounted_path(scope) if auth.has_public and _is_plain(scope) else None
+        path = mounted_path(scope) if auth.has_public and is_plain(scope) else None
         headers = scope["headers"]
         if not isinstance(headers, (list, tuple)):  # any iterable may come, and the application reads it after us
             headers = list(headers)
@@ -100,7 +100,7 @@ def mounted_path(scope: Any) -> str:
     return path
 
 
-def _is_plain(scope: Any) -> bool:
+def is_plain(scope: Any) -> bool:
     """Whether all read the path alike. Some route on an escaped slash; some cut a root_path such as "/a/"."""
     root: str = scope.get("root_path", "")
     path: str = scope["path"]

@@ -24,7 +24,8 @@
     │   ├── NotYetValid                                        not_yet_valid
     │   ├── IssuedInFuture                                     issued_in_future
     │   ├── SenderConstrained                                  sender_constrained
-    │   └── Revoked                                            revoked
+    │   ├── Revoked                                            revoked
+    │   └── InactiveUser                                       inactive_user
     ├── InsufficientScope            403 insufficient_scope    insufficient_scope
     └── Unavailable                  503 temporarily_unavailable
         ├── KeysUnavailable                                    keys_unavailable
@@ -175,6 +176,13 @@ class SenderConstrained(InvalidToken):
 class Revoked(InvalidToken):
     reason = "revoked"
     description = "The access token was revoked."
+
+
+class InactiveUser(InvalidToken):
+    """The host has no active user for the token: there is none, several fit, or it may not log in."""
+
+    reason = "inactive_user"
+    description = "The user of the access token is not active."
 
 
 class InsufficientScope(AuthError):

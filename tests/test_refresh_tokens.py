@@ -49,6 +49,7 @@ def test_what_it_tells(here: House, text: str) -> None:
         "sub": "alice",
         "client_id": "spa",
         "sid": sid,
+        "ttype": "R",
         "seq": 0,
         "jti": sha256(f"{sid}.0".encode()).hexdigest(),
         "iat": NOW,

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from jwtconnect_mw import ANY_AUDIENCE, AccessToken, Anonymous, AuthError, BearerAuth, ConfigurationError, HttpFetch
 from jwtconnect_mw import TrustedIssuer as Trusted
 from jwtconnect_mw.asgi import BearerMiddleware as AsgiMiddleware
+from jwtconnect_mw.django.conf import wiring
+from jwtconnect_mw.django.decorators import ScopesRequiredMixin, public, scopes_required
 from jwtconnect_mw.fetch import Fetched
 from jwtconnect_mw.health import Health
 from jwtconnect_mw.issuer import GrantError, Issuer, IssuerApp, SigningKeys, Tokens
@@ -160,3 +162,25 @@ def issue(wsgi: WSGIApplication, asgi: ASGI3Application) -> tuple[WSGIApplicatio
     face: ASGI3Application = app.asgi
     app.close()
     return app.well_known(mounted if wsgi is None else wsgi), app.well_known_asgi(asgi), face
+
+
+@scopes_required("read", "write")
+def view(request: Any, number: int) -> str:
+    return str(number)
+
+
+@public
+async def open_view(request: Any) -> str:
+    return ""
+
+
+class ClassBased(ScopesRequiredMixin):
+    required_scopes = ("read",)
+
+
+async def django(request: Any) -> str:
+    issuer = wiring().issuer
+    if issuer is not None:
+        tokens: Tokens = issuer.issue_for(request.user, scope="read")
+        issuer.record(tokens, user=request.user)
+    return view(request, 5) + await open_view(request)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from .._http import MAX_TOKEN
 from .._strict import json_object
 from ..errors import ConfigurationError
+from .signing import Signer as Signer
 
 REGISTERED = frozenset(
     ("iss", "sub", "aud", "client_id", "jti", "iat", "exp", "nbf", "scope", "sid", "auth_time"),
@@ -17,12 +18,6 @@ REGISTERED = frozenset(
 # What makes verifiers, ours too, take a token for one of another kind or for one that is bound to its sender.
 _FOREIGN = frozenset(("cnf", "at_hash", "c_hash", "events", "typ"))
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
-
-
-class Signer(Protocol):
-    """A key that signs access tokens."""
-
-    def sign_access_token(self, claims: Mapping[str, Any]) -> str: ...
 
 
 def signed(claims: Mapping[str, Any], key: Signer) -> str:

@@ -50,9 +50,7 @@ class Callers:
         if authorization is not None and _scheme(authorization) == "bearer":
             if "client_secret" in form:
                 raise InvalidRequest
-            token = self._auth.authenticate(authorization)
-            if token is None:
-                raise NoCredentials  # an ``auth`` that lets requests through whose token it refused
+            token = self.bearer(authorization)
             if not token.has_scopes(INTROSPECT):
                 raise InsufficientScope(INTROSPECT)
             return token
@@ -61,10 +59,18 @@ class Callers:
             raise InvalidClient
         return client
 
+    def bearer(self, authorization: str | None) -> AccessToken:
+        """The access token of a request, whatever its scopes. Raises AuthError."""
+        token = self._auth.authenticate(authorization)
+        if token is None:
+            raise NoCredentials  # an ``auth`` that lets requests through whose token it refused
+        return token
+
 
 def _own_auth(issuer: Issuer) -> BearerAuth:
     audience = {issuer.issuer, *issuer.audiences}
-    policy = TrustedIssuer(issuer.issuer, audience=audience, keys=issuer, profile="rfc9068")
+    keys: dict[str, Any] = {"keys": issuer} if issuer.key_set()["keys"] else issuer.keys.trusted()
+    policy = TrustedIssuer(issuer.issuer, audience=audience, profile="rfc9068", **keys)
     return BearerAuth(policy, revocations=issuer.authority, clock=issuer.clock)
 
 

@@ -13,7 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 from ..errors import ConfigurationError
 from ..revocation import Family
 from .access import checked_claims
-from .errors import InactiveSubject, ServiceUnavailable
+from .errors import GrantError, InactiveSubject, ServiceUnavailable
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -64,12 +64,15 @@ class Hooks:
     def claims(self, known: Mapping[str, Any]) -> dict[str, Any]:
         """What is added to an access token. The hook sees a copy, so that it cannot change what the session carries.
 
-        Raises ServiceUnavailable, and ConfigurationError for its answer.
+        Raises ServiceUnavailable, and ConfigurationError for its answer. A GrantError of the hook, such as
+        InactiveSubject, is its verdict.
         """
         if self._claims is None:
             return {}
         try:
             more = self._claims(MappingProxyType(deepcopy(known)))
+        except GrantError:
+            raise
         except Exception as error:
             raise failed("the claims hook", error) from None
         return checked_claims(more)

@@ -7,17 +7,17 @@ from contextlib import suppress
 from typing import Any
 
 from ..errors import AuthError, MalformedToken, TokenTooLarge, UnacceptableHeader, UnknownKey, UnusableKey
+from ..keys import state
 from ..keys.sources import no_fetch
-from ..keys.state import IssuerKeys
 from ..keys.store import KeyStore
 from ..policy import MOST_LEEWAY, AnyAudience, TrustedIssuer
 from ..token import AccessToken
 from ..verifier import TokenVerifier
 from .clients import Client
 from .errors import MalformedGrant, OtherIssuer, UnverifiedGrant
-from .keys import SigningKeys
 from .refresh import RefreshToken, RefreshTokens
 from .settings import SKEW
+from .signing import IssuerKeys
 
 Caller = Client | AccessToken
 Found = RefreshToken | AccessToken
@@ -44,7 +44,7 @@ class OwnTokens:
     Whatever it is given, one signature of the issuer's is verified, so that time does not tell what was wrong.
     """
 
-    def __init__(self, issuer: str, keys: SigningKeys, refresh: RefreshTokens, clock: Callable[[], float]) -> None:
+    def __init__(self, issuer: str, keys: IssuerKeys, refresh: RefreshTokens, clock: Callable[[], float]) -> None:
         self._issuer, self._keys, self._refresh, self._clock = issuer, keys, refresh, clock
         self._keys_mark = object()
         self._built = self._build()
@@ -84,9 +84,9 @@ class OwnTokens:
         """No tokens are remembered by this verifier: a token seen before must not be told from others by its time."""
         mark = self._keys_mark  # first, so that keys that change meanwhile are not missed
         policy = TrustedIssuer(
-            self._issuer, audience=AnyAudience(), keys=self._keys.key_set(), leeway=MOST_LEEWAY, profile="rfc9068"
+            self._issuer, audience=AnyAudience(), leeway=MOST_LEEWAY, profile="rfc9068", **self._keys.trusted()
         )
-        keys = IssuerKeys(policy.issuer, policy.source, no_fetch, self._clock, float)
+        keys = state.IssuerKeys(policy.issuer, policy.source, no_fetch, self._clock, float)
         decoy = self._keys.signer().sign_access_token({**_DECOY, "iss": self._issuer})
         return mark, TokenVerifier([policy], KeyStore({policy.issuer: keys}), 0), decoy
 

@@ -104,6 +104,15 @@ class SigningKeys:
         self._current()
         return self._store.ring.describe(self._clock(), self.access_lifetime)
 
+    def trusted(self) -> dict[str, Any]:
+        """What a TrustedIssuer needs in order to verify what these keys sign."""
+        return {"keys": self.key_set()}
+
+    @property
+    def longest_lifetime(self) -> float:
+        """Seconds that a token may be good for; keys that are never retired set no bound."""
+        return math.inf if self._store.ring.fixed else self.access_lifetime
+
     def rotate(self, *, at_once: bool = False) -> str:
         """Publish a next key, which signs 3,900 s later; its kid. While one waits, that one stays the next.
 

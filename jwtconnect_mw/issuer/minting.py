@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -17,10 +16,13 @@ _log = logging.getLogger("jwtconnect_mw.issuer")
 
 
 class Mint:
-    """``signer``: gives the key that signs now. ``lifetime``: of access tokens, in seconds."""
+    """``signer``: gives the key that signs now. ``lifetime``: of access tokens, in seconds. ``token_id``: makes jti."""
 
-    def __init__(self, issuer: str, signer: Callable[[], Signer], hooks: Hooks, lifetime: int) -> None:
+    def __init__(
+        self, issuer: str, signer: Callable[[], Signer], hooks: Hooks, lifetime: int, token_id: Callable[[], str]
+    ) -> None:
         self._issuer, self._signer, self._hooks, self._lifetime = issuer, signer, hooks, lifetime
+        self._token_id = token_id
 
     def claims(
         self,
@@ -49,14 +51,16 @@ class Mint:
         claims.update(self._hooks.claims(claims))
         return claims
 
-    def token(self, claims: dict[str, Any], now: float, ends: float) -> tuple[str, int]:
+    def token(
+        self, claims: dict[str, Any], now: float, ends: float, lifetime: int | None = None
+    ) -> tuple[str, int]:  # fmt: skip
         """The text of the token, which is never good beyond ``ends``, and for how many seconds it is good.
 
-        Raises ConfigurationError if it would be longer than verifiers read.
+        ``lifetime``: None for that of the issuer. Raises ConfigurationError if it would be longer than verifiers read.
         """
         issued = int(now)
-        expires = int(min(issued + self._lifetime, ends))
-        claims.update(jti=secrets.token_hex(16), iat=issued, exp=expires)
+        expires = int(min(issued + (self._lifetime if lifetime is None else lifetime), ends))
+        claims.update(jti=self._token_id(), iat=issued, exp=expires)
         return signed(claims, self._signer()), expires - issued
 
 

@@ -145,6 +145,7 @@ def _claims(token: RefreshToken) -> dict[str, Any]:
         "sub": family.subject,
         "client_id": family.client_id,
         "sid": family.session,
+        "ttype": "R",  # beside typ, for those who look at the claims alone
         "seq": token.sequence,
         "jti": token.token_id,
         "iat": token.issued_at,

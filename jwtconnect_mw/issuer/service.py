@@ -26,6 +26,8 @@ from .minting import Mint, serving
 from .refresh import Grant, RefreshToken, RefreshTokens
 from .revoking import Revoking, may_revoke
 from .sessions import Sessions
+from .shared import SharedSecret
+from .signing import IssuerKeys
 from .tokens import Tokens
 
 _NOBODY = "-", "-", "-", 0.0
@@ -34,12 +36,17 @@ _INACTIVE = MappingProxyType({"active": False})
 _log = logging.getLogger("jwtconnect_mw.issuer")
 
 
+def _token_id() -> str:
+    return secrets.token_hex(16)
+
+
 class Issuer:
     """An issuer of access tokens (RFC 9068) and refresh tokens. Safe for threads and fork.
 
     ``issuer``: the ``iss`` of its tokens; an https URL where metadata is to be published, else any string.
     ``audience``: of its access tokens, one name or several.
-    ``keys``: a SigningKeys or what that takes; None makes keys in memory, for one process (logged).
+    ``keys``: a SigningKeys or what that takes; None makes keys in memory, for one process (logged). A SharedSecret for
+    HS256.
     ``revocations``: a RevocationList; None makes one in memory, for one process (logged).
     ``clients``: client_id to secret or settings, see Clients. ``default_client_id``: of tokens issued without one.
     ``algorithm``: of keys that are made, see SigningKeys.
@@ -49,7 +56,8 @@ class Issuer:
     ``single_session``: a new session of a subject ends its earlier ones.
     ``is_active``: hook from a subject to whether it may have tokens. Hooks are asked before a refresh token is spent.
     ``on_event(event, context)``: "issued", "refreshed", "again", "reuse", "revoked"; never sees a token.
-    ``metadata``: more members of the metadata document. ``clock``: seconds since the epoch.
+    ``metadata``: more members of the metadata document. ``token_id``: makes the jti of an access token, which nobody
+    may guess or meet twice. ``clock``: seconds since the epoch.
 
     The ids of clients with a secret must not be subjects: their own tokens have them as ``sub`` (RFC 9068 section 5).
     Raises ConfigurationError, naming the field. Methods raise GrantError where a request is refused.
@@ -74,6 +82,7 @@ class Issuer:
         is_active: ActiveHook | None = None,
         on_event: EventHook | None = None,
         metadata: Mapping[str, Any] | None = None,
+        token_id: Callable[[], str] = _token_id,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.issuer = settings.text("issuer", issuer)
@@ -86,9 +95,9 @@ class Issuer:
         self.revocations = _revocations(revocations, clock)
         # Behind a replica: what it has not read yet counts where the issuer itself is asked.
         self.authority: RevocationLookup = getattr(self.revocations, "authority", self.revocations)
-        self.keys = _keys(keys, algorithm, lifetimes.access, clock)
+        self.keys: IssuerKeys = _keys(keys, algorithm, lifetimes.access, clock)
         refresh = RefreshTokens(issuer, self.keys.refresh_secrets, lifetimes.family)
-        self._mint = Mint(issuer, self.keys.signer, self._hooks, lifetimes.access)
+        self._mint = Mint(issuer, self.keys.signer, self._hooks, lifetimes.access, token_id)
         self._sessions = Sessions(
             self.revocations, refresh, self.clients, self._hooks, lifetimes, alone=bool(single_session)
         )
@@ -106,12 +115,14 @@ class Issuer:
         scope: str = "",
         claims: Mapping[str, Any] | None = None,
         client_id: str | None = None,
+        access_lifetime: float | None = None,
     ) -> Tokens:
         """Begin a session of ``subject``, whom the caller has authenticated.
 
         ``audience``: of the access tokens; None for that of the issuer. ``scope``: space-separated. ``claims``: more
         claims of the access tokens; they are carried in the refresh token, so that they survive a refresh.
-        ``client_id``: None for the default client.
+        ``client_id``: None for the default client. ``access_lifetime``: seconds, of this first access token; None for
+        that of the issuer. A longer one is taken only where no key is retired before the token is gone.
 
         Raises ConfigurationError, a ValueError, for arguments; InactiveSubject, where the hook says so or the subject
         is revoked for some time to come; ServiceUnavailable.
@@ -125,6 +136,7 @@ class Issuer:
             raise ConfigurationError("scope", "space-separated scope-tokens are needed (RFC 6749 section 3.3)")
         scope, names = " ".join(granted), self.audiences if audience is None else settings.audiences(audience)
         carried = {} if claims is None else checked_claims(claims)
+        seconds = None if access_lifetime is None else settings.lifetime(access_lifetime, self.keys.longest_lifetime)
         self._hooks.require_active(subject)
         session = secrets.token_hex(16)
         content = self._mint.claims(subject, client.client_id, names, scope, session, carried)
@@ -132,7 +144,7 @@ class Issuer:
 
         def begun(started: int) -> tuple[Family, Tokens]:
             content["auth_time"], ends = started, started + self._family_lifetime
-            access, lifetime = self._mint.token(content, now, ends)
+            access, lifetime = self._mint.token(content, now, ends, seconds)
             family = Family(self.issuer, session, subject, client.client_id, started)
             refresh = self._sessions.first(Grant(family, ends, ends, scope, names, carried, client.confidential), now)
             return family, Tokens(access, refresh, lifetime, scope, session)
@@ -290,12 +302,12 @@ def _narrowed(scope: str, granted: Collection[str]) -> str:
     return " ".join(asked)
 
 
-def _keys(keys: object, algorithm: str | None, lifetime: int, clock: Callable[[], float]) -> SigningKeys:
-    if not isinstance(keys, SigningKeys):
+def _keys(keys: object, algorithm: str | None, lifetime: int, clock: Callable[[], float]) -> IssuerKeys:
+    if not isinstance(keys, (SigningKeys, SharedSecret)):
         return SigningKeys(keys, algorithm=algorithm, access_lifetime=lifetime, clock=clock)
     if algorithm is not None:
-        raise ConfigurationError("algorithm", "it is a setting of the SigningKeys that were given")
-    if keys.access_lifetime < lifetime:
+        raise ConfigurationError("algorithm", "it is a setting of the keys that were given")
+    if isinstance(keys, SigningKeys) and keys.access_lifetime < lifetime:
         raise ConfigurationError("access_lifetime", "the SigningKeys that were given publish retired keys for less")
     return keys
 

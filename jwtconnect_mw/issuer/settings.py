@@ -46,6 +46,11 @@ def lifetimes(access: object, refresh: object, family: object, grace: object) ->
     return found
 
 
+def lifetime(value: object, most: float) -> int:
+    """Of one access token, in whole seconds. Raises ConfigurationError."""
+    return int(_number("access_lifetime", value, 1, min(most, _MOST_SECONDS)))
+
+
 def _whole(field: str, value: object) -> int:
     return int(_number(field, value, 1, _MOST_SECONDS))
 

@@ -1,10 +1,7 @@
 from __future__ import annotations
 
-import os
 from contextlib import AbstractContextManager
 
-import django
-from django.conf import settings
 from django.core.asgi import get_asgi_application
 from django.core.wsgi import get_wsgi_application
 from django.http import HttpRequest, HttpResponse
@@ -13,11 +10,10 @@ from django.urls import re_path
 
 from jwtconnect_mw import BearerAuth, asgi, wsgi
 
+from .. import djproject
 from ..adapters import seen
 
-if not settings.configured and "DJANGO_SETTINGS_MODULE" not in os.environ:
-    settings.configure(SECRET_KEY="only for tests", USE_TZ=True)
-    django.setup()
+djproject.setup()
 
 
 def view(request: HttpRequest) -> HttpResponse:

@@ -1,0 +1,21 @@
+"""The application as ``INSTALLED_APPS`` names it."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig, apps
+
+
+class JWTConnectConfig(AppConfig):
+    name = "jwtconnect_mw.django"
+    label = "jwtconnect_mw"
+    verbose_name = "JWT access tokens"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Nothing is wired yet: settings are read when they are first needed."""
+        from . import checks, conf, signals  # noqa: F401  # the checks register themselves
+
+        conf.follow_settings()
+        signals.connect()
+        if apps.is_installed("drf_spectacular"):
+            from . import schema  # noqa: F401  # it registers itself

@@ -1,0 +1,127 @@
+"""The issuer of a project: whose users may have tokens, what is told of them, and that a refresh is recorded."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from ..errors import InactiveUser
+from ..issuer import Issuer, Tokens
+from ..issuer.errors import InactiveSubject, InvalidRequest
+from .users import Users
+
+_log = logging.getLogger("jwtconnect_mw.django")
+
+ClaimsHook = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+
+
+class ProjectIssuer(Issuer):
+    """An Issuer whose refreshed pairs are recorded. ``allow_refresh``: False refuses them (JWTAUTH_ALLOW_REFRESH)."""
+
+    users: Users
+    legacy = False
+    allow_refresh = True
+    single_session = False
+
+    def refresh(self, refresh_token: str, *, scope: str | None = None, client_id: str | None = None) -> Tokens:
+        """As Issuer.refresh. Raises InvalidRequest where refreshing is off."""
+        if not self.allow_refresh:
+            raise InvalidRequest
+        tokens = super().refresh(refresh_token, scope=scope, client_id=client_id)
+        try:
+            self.record(tokens)
+        except Exception as error:  # a pair that was handed out stays so, whatever becomes of the record
+            _log.error("a refreshed pair could not be recorded: %s", type(error).__name__)
+        return tokens
+
+    def issue_for(
+        self,
+        user: Any,
+        *,
+        audience: str | Collection[str] | None = None,
+        scope: str = "",
+        claims: Mapping[str, Any] | None = None,
+        client_id: str | None = None,
+        access_lifetime: float | None = None,
+    ) -> Tokens:
+        """Begin a session of a user; see Issuer.issue. Nothing is recorded: see ``record``.
+
+        The mapped claims are added by the hook, anew at each refresh; only what the user is found by is carried along.
+        """
+        return self.issue(
+            self.users.subject(user),
+            audience=self.audience_of(audience),
+            scope=scope,
+            claims={**(claims or {}), **self.users.naming(user)},
+            client_id=client_id,
+            access_lifetime=access_lifetime,
+        )
+
+    def audience_of(self, asked: str | Collection[str] | None) -> str | Collection[str] | None:
+        """As asked; with the older settings also this project, which looked at no audience before."""
+        if not asked or not self.legacy:
+            return asked or None
+        names = [asked] if isinstance(asked, str) else list(asked)
+        return names if self.issuer in names else [*names, self.issuer]
+
+    def record(self, tokens: Tokens, *, user: Any = None) -> Any:
+        """Write down identifiers and times of a pair that was just issued: the row, see ``records``."""
+        from . import records  # models are there once the applications are
+
+        return records.record(tokens, user=user, alone=self.single_session)
+
+
+def project_issuer(
+    settings: Mapping[str, Any], users: Users, revocations: Any, clock: Callable[[], float], *, legacy: bool
+) -> ProjectIssuer:
+    """``settings``: arguments of Issuer. Raises ConfigurationError, and TypeError where one is missing."""
+    given = {**settings, "claims": _claims_hook(settings, users, legacy=legacy), "on_event": _event_hook(settings)}
+    issuer = ProjectIssuer(**given, revocations=revocations, clock=clock)
+    issuer.users, issuer.legacy = users, legacy
+    issuer.single_session = bool(settings.get("single_session"))
+    return issuer
+
+
+def _claims_hook(settings: Mapping[str, Any], users: Users, *, legacy: bool) -> ClaimsHook:
+    """One query for a session: the user is there, is active, and says its claims. Where the project has its own
+    ``is_active`` that has the verdict, and a subject need not be a user.
+    """
+    own: ClaimsHook | None = settings.get("claims")
+    strict = settings.get("is_active") is None
+
+    def claims(known: Mapping[str, Any]) -> Mapping[str, Any]:
+        found: dict[str, Any] = {"ttype": "T"} if legacy else {}
+        if "sid" in known:  # else a client asks for itself
+            found.update(_of_user(users, known, strict=strict))
+        return found if own is None else {**found, **own(known)}
+
+    return claims
+
+
+def _event_hook(settings: Mapping[str, Any]) -> Callable[[str, Mapping[str, Any]], object]:
+    """Records of what was revoked are no longer active; then the project's own hook is told."""
+    own = settings.get("on_event")
+
+    def on_event(event: str, context: Mapping[str, Any]) -> None:
+        from . import records
+
+        try:
+            records.note(event, context)
+        except Exception as error:  # the revocation list is what counts
+            _log.error("what was revoked could not be recorded: %s", type(error).__name__)
+        if own is not None:
+            own(event, context)
+
+    return on_event
+
+
+def _of_user(users: Users, known: Mapping[str, Any], *, strict: bool) -> dict[str, Any]:
+    if not users.can_find(known):
+        return {}
+    try:
+        return users.claims(users.load(known))
+    except InactiveUser:
+        if strict:
+            raise InactiveSubject from None
+        return {}

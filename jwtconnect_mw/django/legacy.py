@@ -1,0 +1,125 @@
+"""The ``JWTAUTH_*`` settings of django-jwtconnect-auth, translated into the names of ``JWTCONNECT_MW``."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.utils.module_loading import import_string
+
+from ..errors import ConfigurationError
+from ..issuer import SigningKeys
+from ..issuer.shared import SHARED_ALGORITHMS, SharedSecret
+from .material import certified, signing_source
+from .problems import SettingProblem
+
+CLAIMS_MAP = {"username": "username", "first_name": "given_name", "last_name": "family_name", "email": "email"}
+HANDLERS = (
+    "jwtconnect_auth.jwts.JWTConnectAuthKeyHandler",
+    "jwtconnect_auth.jwks.JWTConnectAuthKeyHandler",
+    "jwtconnect_mw.django.jwts.JWTConnectAuthKeyHandler",
+)
+"""What names our own key provider, then and now."""
+_NAMES = ("JWTAUTH_KEY", "JWTAUTH_CERT", "JWTAUTH_ISSUER", "JWTAUTH_ALGORITHM", "JWTAUTH_KEYJAR_HANDLER")
+
+
+def is_used(settings: Any) -> bool:
+    return any(getattr(settings, name, None) for name in _NAMES)
+
+
+def allows_refresh(settings: Any) -> bool:
+    return bool(getattr(settings, "JWTAUTH_ALLOW_REFRESH", True))
+
+
+def translated(settings: Any) -> dict[str, Any]:
+    """Raises SettingProblem."""
+    issuer = getattr(settings, "JWTAUTH_ISSUER", None)
+    if not isinstance(issuer, str) or not issuer:
+        raise SettingProblem("E010", "JWTAUTH_ISSUER is missing: it is the iss and the aud of every token.")
+    schemes = getattr(settings, "JWTAUTH_AUTH_HEADER_TYPES", ("Bearer",))
+    if isinstance(schemes, str) or "bearer" not in [str(scheme).lower() for scheme in schemes]:
+        raise SettingProblem("E014", 'JWTAUTH_AUTH_HEADER_TYPES is ("Bearer",): there is no other scheme.')
+    mapped = getattr(settings, "JWTAUTH_CLAIMS_MAP", CLAIMS_MAP)
+    found = {
+        "issuer": {
+            "issuer": issuer,
+            "audience": issuer,
+            "keys": keys(settings),
+            "access_lifetime": getattr(settings, "JWTAUTH_ACCESS_TOKEN_LIFETIME", 1800),
+            "refresh_lifetime": getattr(settings, "JWTAUTH_REFRESH_TOKEN_LIFETIME", 3600),
+            "single_session": not getattr(settings, "JWTAUTH_MULTIPLE_TOKENS", True),
+            "token_id": _token_id,
+        },
+        "claims_map": mapped,
+    }
+    return {**found, **_user(mapped)}
+
+
+def keys(settings: Any) -> SigningKeys | SharedSecret:
+    """The keys of the issuer, from the settings or from JWTAUTH_KEYJAR_HANDLER. Raises SettingProblem."""
+    algorithm = getattr(settings, "JWTAUTH_ALGORITHM", "RS256")
+    handler = getattr(settings, "JWTAUTH_KEYJAR_HANDLER", HANDLERS[0])
+    if handler not in HANDLERS:
+        return _handled(handler, algorithm)
+    key = getattr(settings, "JWTAUTH_KEY", None)
+    if key is None:
+        raise SettingProblem("E011", "JWTAUTH_KEY is missing.")
+    try:
+        if algorithm in SHARED_ALGORITHMS:
+            return SharedSecret(key.encode() if isinstance(key, str) else key, algorithm=algorithm)
+        source = signing_source(key)
+        found = SigningKeys(source, algorithm=algorithm)
+    except ConfigurationError as error:
+        raise _key_problem(error) from None
+    certificate = getattr(settings, "JWTAUTH_CERT", None)
+    if certificate is not None and not certified(source, certificate):
+        raise SettingProblem("E012", "JWTAUTH_CERT is not the certificate or public key of JWTAUTH_KEY.")
+    return found
+
+
+def _handled(handler: object, algorithm: str) -> SigningKeys | SharedSecret:
+    """Keys as cryptojwt has them: each can say itself as a JWK."""
+    try:
+        provider = import_string(handler) if isinstance(handler, str) else handler
+        jwks = [key.serialize(private=True) for key in _called(provider)]
+    except Exception as error:  # a foreign class: whatever it raises, the text may hold anything
+        problem = f"JWTAUTH_KEYJAR_HANDLER gives no keys: {type(error).__name__}."
+        raise SettingProblem("E015", problem) from None
+    try:
+        if jwks and jwks[0].get("kty") == "oct":
+            return SharedSecret(_octets(jwks[0]), algorithm=algorithm if algorithm in SHARED_ALGORITHMS else "HS256")
+        return SigningKeys({"keys": jwks}, algorithm=algorithm)
+    except ConfigurationError as error:
+        raise _key_problem(error) from None
+
+
+def _called(provider: Any) -> Any:
+    return provider.keys() if callable(provider.keys) else provider.keys
+
+
+def _octets(jwk: Mapping[str, Any]) -> bytes:
+    from .._strict import b64url_decode
+
+    k = jwk["k"]
+    return b64url_decode(k if isinstance(k, bytes) else k.encode())
+
+
+def _key_problem(error: ConfigurationError) -> SettingProblem:
+    if error.field == "algorithm":
+        return SettingProblem("E013", f"JWTAUTH_ALGORITHM: {error}")
+    return SettingProblem("E011", f"JWTAUTH_KEY: {error}")
+
+
+def _user(mapped: object) -> dict[str, Any]:
+    """The user is loaded, as it always was, by the claim that has the name to log in with; where there is none, the
+    subject is a digest by which no user can be found.
+    """
+    name = get_user_model().USERNAME_FIELD
+    claim = mapped.get(name) if isinstance(mapped, Mapping) else None
+    return {"user": "database", "user_claim": claim, "user_lookup": name} if claim else {"user": "stateless"}
+
+
+def _token_id() -> str:
+    return secrets.token_hex(32)

@@ -1,0 +1,35 @@
+"""What goes wrong in a command, as one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.base import CommandError
+
+from ...errors import ConfigurationError
+from ...issuer import GrantError
+from ...issuer.keyring import KeyChangeError
+
+
+@contextmanager
+def reported() -> Iterator[None]:
+    """Raises CommandError for what the settings, the issuer or its keys refuse."""
+    try:
+        yield
+    except (ConfigurationError, ImproperlyConfigured, KeyChangeError) as error:
+        raise CommandError(str(error)) from None
+    except GrantError as error:
+        raise CommandError(error.description) from None
+
+
+def user_named(name: str) -> Any:
+    """Raises CommandError."""
+    model = get_user_model()
+    try:
+        return model._default_manager.get_by_natural_key(name)
+    except model.DoesNotExist:
+        raise CommandError("there is no such user") from None

@@ -1,0 +1,120 @@
+"""One row for each session: the identifiers and times of its last token pair, for people and for look-ups by ``jti``.
+
+Never asked on the way in of a request, and never what a verdict rests on: that is the revocation list.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Collection, Iterable
+from typing import Any
+
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+
+
+class JWTConnectAuthToken(models.Model):
+    """A token pair. ``sid`` is the ``sid`` claim of both, ``sequence`` the number of the refresh token.
+
+    ``previous_jti``: of the access token that a refresh replaced last; it stays good until it expires.
+    ``is_active``: False where the session was revoked, as far as this table was told.
+    """
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, null=True, blank=True)
+    issued_at = models.DateTimeField(null=True, blank=True)
+    access_expire_at = models.DateTimeField(null=True, blank=True)
+    refresh_expire_at = models.DateTimeField(null=True, blank=True, db_index=True)
+    audience = models.TextField("aud", null=True, blank=True)
+    sid = models.CharField("session", max_length=255, null=True, blank=True, unique=True)
+    sub = models.CharField("subject", max_length=255, null=True, blank=True, db_index=True)
+    access_jti = models.CharField(max_length=255, null=True, blank=True, unique=True)
+    refresh_jti = models.CharField(max_length=255, null=True, blank=True, unique=True)
+    is_active = models.BooleanField("not revoked", default=True)
+    created = models.DateTimeField(auto_now_add=True)
+    client_id = models.TextField("client", blank=True, default="")
+    scope = models.TextField(blank=True, default="")
+    auth_time = models.BigIntegerField("began at", null=True, blank=True)
+    sequence = models.BigIntegerField(default=0)
+    previous_jti = models.CharField(max_length=255, null=True, blank=True, db_index=True)
+    previous_issued_at = models.DateTimeField(null=True, blank=True)
+    previous_expire_at = models.DateTimeField(null=True, blank=True)
+
+    # The texts of a pair that ``create`` has just made; in memory only.
+    access_token: str | None = None
+    refresh_token: str | None = None
+
+    class Meta:
+        verbose_name = "token pair"
+
+    def __str__(self) -> str:
+        return f"{self.user or self.sub}: {self.issued_at}"
+
+    @classmethod
+    def create(cls, user: Any, *, aud: str | Collection[str] | None = None, **more: Any) -> JWTConnectAuthToken:
+        """Issue a token pair to ``user`` and record it; the texts stand in ``access_token`` and ``refresh_token`` of
+        what is returned, and nowhere else.
+
+        ``aud``: the audience, None for that of the issuer. ``scope``, ``claims``, ``client_id``: see Issuer.issue.
+        Raises what that raises, and ConfigurationError where the settings name no issuer.
+        """
+        from ..issuing import issue
+
+        tokens, row = issue(user, audience=aud or None, **more)
+        if row is None:
+            raise ValueError("a name in the tokens is too long to be recorded, or holds NUL")
+        row.access_token, row.refresh_token = tokens.access_token, tokens.refresh_token
+        return row
+
+    @property
+    def iat(self) -> int | None:
+        """Seconds since the epoch, as are the next two."""
+        return _seconds(self.issued_at)
+
+    @iat.setter
+    def iat(self, value: float) -> None:
+        self.issued_at = moment(value)
+
+    @property
+    def access_exp(self) -> int | None:
+        return _seconds(self.access_expire_at)
+
+    @access_exp.setter
+    def access_exp(self, value: float) -> None:
+        self.access_expire_at = moment(value)
+
+    @property
+    def refresh_exp(self) -> int | None:
+        return _seconds(self.refresh_expire_at)
+
+    @refresh_exp.setter
+    def refresh_exp(self, value: float) -> None:
+        self.refresh_expire_at = moment(value)
+
+    @property
+    def aud(self) -> list[str]:
+        return self.audience.split(" ") if self.audience else []
+
+    @aud.setter
+    def aud(self, values: Iterable[str]) -> None:
+        self.audience = " ".join(values) or None
+
+    def is_access_expired(self) -> bool:
+        return _is_over(self.access_expire_at)
+
+    def is_refresh_expired(self) -> bool:
+        return _is_over(self.refresh_expire_at)
+
+
+def moment(seconds: float) -> datetime.datetime:
+    """As this project keeps times in its database."""
+    return datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc if settings.USE_TZ else None)
+
+
+def _seconds(time: datetime.datetime | None) -> int | None:
+    return None if time is None else int(time.timestamp())
+
+
+def _is_over(end: datetime.datetime | None) -> bool:
+    """What has no end recorded counts as over."""
+    return end is None or end <= timezone.now()

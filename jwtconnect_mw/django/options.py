@@ -1,0 +1,97 @@
+"""Reads ``JWTCONNECT_MW``: which names there are, and what is an object, a callable or the dotted path of one.
+
+``issuers``: one dict of the arguments of TrustedIssuer, or a list of them; a name alone where ``audience`` and ``keys``
+stand beside it, which count for all that have none. ``issuer``: the arguments of Issuer, for a project that issues
+tokens itself; it trusts them without being told.
+``revocations``: "orm" (an issuer's default), "memory", a path, the URL of a Redis server, a list, or a dotted path.
+``replicate``: True for look-ups in a copy of the list in each process.
+``public``, ``required_scopes``, ``optional``, ``preflight``, ``realm``, ``resource_metadata``, ``on_refused``,
+``cache_size``, ``fetch``, ``clock``: see BearerAuth. Admin pages, which have sessions, are made ``public``.
+``user``: "stateless" (the default) or "database", where the claim ``user_claim`` ("sub") is looked up in the field
+``user_lookup`` ("pk"). ``claims_map``: from attribute of a user to claim, for tokens of one's own.
+The switches of ``signals`` are names as well. What can be called may be a dotted path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from inspect import signature
+from typing import Any
+
+from django.conf import settings
+from django.utils.module_loading import import_string
+
+from ..auth import BearerAuth
+from ..issuer import Issuer
+from ..policy import TrustedIssuer
+from . import legacy
+from .problems import SettingProblem
+from .signals import SETTINGS as SWITCHES
+
+NAME = "JWTCONNECT_MW"
+
+
+def _parameters(kind: type) -> frozenset[str]:
+    return frozenset(signature(kind).parameters)
+
+
+AUTH = _parameters(BearerAuth) - {"issuers", "revocations", "remote_user"}
+POLICY = _parameters(TrustedIssuer)
+ISSUER = _parameters(Issuer) - {"revocations", "clock"}
+KNOWN = frozenset(
+    (
+        "issuers",
+        "audience",
+        "keys",
+        "issuer",
+        "revocations",
+        "replicate",
+        "user",
+        "user_claim",
+        "user_lookup",
+        "claims_map",
+    ),
+).union(AUTH, SWITCHES)
+"""Every name of the dict."""
+_CALLABLE = frozenset({"on_refused", "fetch", "clock", "claims", "is_active", "on_event", "token_id", "scope_claim"})
+
+
+def read() -> tuple[dict[str, Any], bool]:
+    """The settings as one dict, and whether they are those of the older package. Raises SettingProblem."""
+    given = getattr(settings, NAME, None)
+    if given is not None and not isinstance(given, Mapping):
+        raise SettingProblem("E002", f"{NAME} is a dict.")
+    found = checked(given or {}, KNOWN, NAME)
+    for name in sorted(SWITCHES.intersection(found)):
+        if not isinstance(found[name], bool):
+            raise SettingProblem("E009", f"{NAME}[{name!r}] is True or False.")
+    if "issuers" in found or "issuer" in found:
+        return found, False
+    if legacy.is_used(settings):
+        return {**legacy.translated(settings), **found}, True
+    raise SettingProblem("E001", f'{NAME} names neither "issuers" nor "issuer", and there is no JWTAUTH_KEY.')
+
+
+def checked(given: Mapping[Any, Any], known: Collection[str], where: str) -> dict[str, Any]:
+    """A copy with what dotted paths name. Raises SettingProblem for unknown names."""
+    unknown = sorted(str(name) for name in given if name not in known)
+    if unknown:
+        raise SettingProblem(
+            "E002", f"{where} has unknown names: {', '.join(unknown)}. Known: {', '.join(sorted(known))}."
+        )
+    return {
+        name: imported(value, f"{where}[{name!r}]") if _is_path(name, value) else value for name, value in given.items()
+    }
+
+
+def imported(path: str, where: str) -> Any:
+    """What a dotted path names. Raises SettingProblem."""
+    try:
+        return import_string(path)
+    except ImportError:
+        raise SettingProblem("E002", f"{where}: {path!r} cannot be imported.") from None
+
+
+def _is_path(name: str, value: object) -> bool:
+    """``scope_claim`` may be the name of a claim as well, which has no dot."""
+    return name in _CALLABLE and isinstance(value, str) and (name != "scope_claim" or "." in value)

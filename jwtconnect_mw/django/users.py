@@ -1,0 +1,149 @@
+"""Whose request it is: a value made of the claims, or a row of the user model; and what a user is in a token."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured, MultipleObjectsReturned, ValidationError
+
+from ..errors import InactiveUser
+from ..issuer.access import REGISTERED
+from ..token import AccessToken
+from .principal import TokenUser
+from .problems import SettingProblem
+
+# What a look-up raises for a value that no row can have: a word for a number, half a UUID, a NUL, a number too large.
+_NO_SUCH_VALUE = (ValueError, TypeError, ValidationError, OverflowError, MultipleObjectsReturned)
+
+
+class Users:
+    """``mode``: "stateless" or "database". ``claim``: the claim that names a user, ``lookup``: the field that it is
+    compared with. ``claims_map``: attribute of a user to claim. ``hashed``: the subject is a digest of the user name.
+    ``lenient``: ``of`` gives None where it would raise.
+
+    Raises SettingProblem.
+    """
+
+    def __init__(
+        self, mode: object, claim: object, lookup: object, claims_map: object, *, hashed: bool, lenient: bool = False
+    ) -> None:
+        if mode not in ("stateless", "database"):
+            raise SettingProblem("E007", 'JWTCONNECT_MW[\'user\'] is "stateless" or "database".')
+        for name, value in (("user_claim", claim), ("user_lookup", lookup)):
+            if not isinstance(value, str) or not value:
+                raise SettingProblem("E007", f"JWTCONNECT_MW[{name!r}] is a non-empty string.")
+        self.mode, self.claim, self.lookup, self.hashed = mode, str(claim), str(lookup), hashed
+        self._lenient = lenient
+        self.claims_map = _checked_map(claims_map)
+        self._attributes = {claim: attribute for attribute, claim in self.claims_map.items()}
+        self.model = _user_model()
+        if mode == "database" and self.model is None:
+            raise SettingProblem("E007", "JWTCONNECT_MW['user'] is \"database\", but there is no user model.")
+        if self.model is not None and self.lookup != "pk":
+            try:
+                self.model._meta.get_field(self.lookup)
+            except FieldDoesNotExist:
+                problem = f"JWTCONNECT_MW['user_lookup']: the user model has no field {self.lookup!r}."
+                raise SettingProblem("E007", problem) from None
+
+    def of(self, token: AccessToken) -> Any:
+        """The user of a verified token. Raises InactiveUser."""
+        if self.mode == "stateless":
+            return self.stateless(token)
+        try:
+            return self.load(token.claims)
+        except InactiveUser:
+            if self._lenient:
+                return None
+            raise
+
+    async def aof(self, token: AccessToken) -> Any:
+        """As ``of``, on an event loop."""
+        if self.mode == "stateless":
+            return self.stateless(token)
+        try:
+            return await self.aload(token.claims)
+        except InactiveUser:
+            if self._lenient:
+                return None
+            raise
+
+    def stateless(self, token: AccessToken) -> TokenUser:
+        return TokenUser(token, self._attributes)
+
+    def load(self, claims: Mapping[str, Any]) -> Any:
+        """The row that the claims name, by one query. Raises InactiveUser."""
+        model, condition = self._condition(claims)
+        try:
+            return _active(model._default_manager.get(**condition))
+        except (model.DoesNotExist, *_NO_SUCH_VALUE):
+            raise InactiveUser from None
+
+    async def aload(self, claims: Mapping[str, Any]) -> Any:
+        """As ``load``, on an event loop."""
+        model, condition = self._condition(claims)
+        try:
+            return _active(await model._default_manager.aget(**condition))
+        except (model.DoesNotExist, *_NO_SUCH_VALUE):
+            raise InactiveUser from None
+
+    def can_find(self, claims: Mapping[str, Any]) -> bool:
+        """Whether the claims hold what a user is found by."""
+        return self.model is not None and self.claim in claims and not (self.hashed and self.claim == "sub")
+
+    def subject(self, user: Any) -> str:
+        """The ``sub`` of a user's tokens: what ``load`` finds the user by, or the user name's digest."""
+        if self.hashed:
+            return sha256(str(user.get_username()).encode()).hexdigest()
+        return str(getattr(user, self.lookup if self.claim == "sub" else "pk"))
+
+    def naming(self, user: Any) -> dict[str, Any]:
+        """The claim by which the user is found again at a refresh, if that is not the subject."""
+        return {} if self.claim == "sub" else {self.claim: _plain(getattr(user, self.lookup))}
+
+    def claims(self, user: Any) -> dict[str, Any]:
+        """The mapped claims of a user; those that are empty are left out."""
+        found = {claim: _plain(getattr(user, attribute, None)) for attribute, claim in self.claims_map.items()}
+        return {claim: value for claim, value in found.items() if value not in (None, "")}
+
+    def _condition(self, claims: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+        value = claims.get(self.claim)
+        if self.model is None or type(value) not in (str, int):
+            raise InactiveUser
+        return self.model, {self.lookup: value}
+
+
+def _active(user: Any) -> Any:
+    if not getattr(user, "is_active", True):
+        raise InactiveUser
+    return user
+
+
+def _user_model() -> Any:
+    try:
+        return get_user_model()
+    except ImproperlyConfigured:  # an API without users of its own
+        return None
+
+
+def _checked_map(given: object) -> dict[str, str]:
+    where = "JWTCONNECT_MW['claims_map'] (JWTAUTH_CLAIMS_MAP)"
+    if not isinstance(given, Mapping):
+        raise SettingProblem("E008", f"{where} is a dict from attribute of the user to claim.")
+    for attribute, claim in given.items():
+        if not (isinstance(attribute, str) and isinstance(claim, str) and attribute and claim):
+            raise SettingProblem("E008", f"{where} is a dict from attribute of the user to claim.")
+        if claim in REGISTERED or claim in _NOT_MAPPED:
+            raise SettingProblem("E008", f"{where}: {claim!r} is not a claim that may be set.")
+    return dict(given)
+
+
+_NOT_MAPPED = frozenset(("cnf", "at_hash", "c_hash", "events", "typ", "ttype"))
+
+
+def _plain(value: Any) -> Any:
+    """What JSON can say as it is; the text of anything else, such as a UUID or a date."""
+    return value if value is None or isinstance(value, (str, bool, int, float, list, dict)) else str(value)

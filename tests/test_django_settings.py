@@ -1,0 +1,343 @@
+"""JWTCONNECT_MW: every name, every refusal with its check, and what a deployment is warned of."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .django_kit import MIDDLEWARE, SESSIONS, Site, issuing, project, verifying
+
+# Django's settings must be there first.
+from django.core.checks import run_checks  # isort: skip
+from django.core.exceptions import ImproperlyConfigured  # isort: skip
+from django.db import connection  # isort: skip
+from django.test import modify_settings, override_settings  # isort: skip
+from django.test.utils import CaptureQueriesContext  # isort: skip
+
+from jwtconnect_mw import ANY_AUDIENCE, ConfigurationError, TrustedIssuer, revocation
+from jwtconnect_mw.django import conf
+from jwtconnect_mw.django.apps import JWTConnectConfig
+from jwtconnect_mw.django.conf import wiring
+from jwtconnect_mw.django.options import KNOWN
+from jwtconnect_mw.django.revocations import OrmRevocationList
+from jwtconnect_mw.django.users import Users
+from jwtconnect_mw.errors import InactiveUser
+from jwtconnect_mw.revocation import MemoryRevocationList, SQLiteRevocationList
+
+from .djproject.api import Urls, plain
+from .djproject.databases import empty, migrate
+from .kit import AUDIENCE, ISSUER, NOW, SECRET, jwks, key, token
+from .test_settings import private_pem
+
+made_list = MemoryRevocationList()
+PRIVATE = {"keys": [key().private_jwk()]}
+
+
+def make_list() -> MemoryRevocationList:
+    return MemoryRevocationList()
+
+
+def make_nothing() -> None:
+    """Makes no list."""
+
+
+def make_wrong() -> MemoryRevocationList:
+    raise ConfigurationError("path", "in the mind only")
+
+
+def fail() -> None:
+    raise RuntimeError("with a secret in it")
+
+
+def now() -> float:
+    return NOW
+
+
+def refused(reason: str, context: Mapping[str, Any]) -> None:
+    told.append(reason)
+
+
+told: list[str] = []
+
+
+def found(settings: Any, *, deploy: bool = False, **more: Any) -> list[tuple[str, str]]:
+    with project(settings, **more):
+        problems = run_checks(include_deployment_checks=deploy)
+    return [(problem.id.rpartition(".")[2], problem.msg) for problem in problems
+            if problem.id.startswith("jwtconnect_mw.")]  # fmt: skip
+
+
+def ids(settings: Any, **more: Any) -> list[str]:
+    return [id for id, _ in found(settings, **more)]
+
+
+def test_good_settings_have_no_problem() -> None:
+    assert found(verifying(revoke_on_logout=True)) == []
+    assert found(verifying(), deploy=True) == []
+    assert found(issuing(), middleware=[*SESSIONS, MIDDLEWARE]) == []
+
+
+def own(**issuer: Any) -> dict[str, Any]:
+    return issuing(issuer)
+
+
+def without(name: str) -> dict[str, Any]:
+    settings = issuing()
+    del settings["issuer"][name]
+    return settings
+
+
+PROBLEMS: dict[str, tuple[str, str, Any]] = {
+    "nothing": ("E001", "issuers", None),
+    "an empty dict": ("E001", "issuers", {}),
+    "no dict": ("E002", "dict", ["issuers"]),
+    "an unknown name": ("E002", "isuers", verifying(isuers=1)),
+    "a name that is no text": ("E002", "5", {5: 1}),
+    "an unknown name of a policy": ("E002", "audiences", verifying({"audiences": 1})),
+    "an unknown name of the issuer": ("E002", "lifetime", own(lifetime=1)),
+    "remote_user": ("E002", "remote_user", verifying(remote_user=True)),
+    "a path that is not there": ("E002", "no.such", verifying(on_refused="no.such")),
+    "no issuers": ("E004", "issuers", verifying() | {"issuers": []}),
+    "a number as issuers": ("E003", "issuers", verifying() | {"issuers": 5}),
+    "a number among issuers": ("E003", "issuers", verifying() | {"issuers": [5]}),
+    "no audience": ("E003", "audience", {"issuers": ISSUER}),
+    "an empty audience": ("E003", "audience", verifying({"audience": ""})),
+    "no name": ("E003", "issuer", {"issuers": {"audience": AUDIENCE, "keys": jwks()}}),
+    "leeway": ("E003", "leeway", verifying({"leeway": 301})),
+    "keys": ("E003", "keys", verifying({"keys": "nowhere.pem"})),
+    "a short secret": ("E003", "keys", verifying({"keys": b"x" * 31, "algorithms": ["HS256"]})),
+    "twice": ("E004", "issuers", verifying() | {"issuers": [{"issuer": ISSUER, "audience": "a", "keys": jwks()}] * 2}),
+    "optional": ("E004", "optional", verifying(optional="yes")),
+    "public": ("E004", "public", verifying(public="/admin")),
+    "public of another kind": ("E004", "iterable", verifying(public=5)),
+    "scopes": ("E004", "required_scopes", verifying(required_scopes=["a b"])),
+    "the issuer": ("E005", "dict", verifying(issuer=ISSUER)),
+    "the issuer without a name": ("E005", "issuer", without("issuer")),
+    "the issuer without an audience": ("E005", "audience", without("audience")),
+    "the keys of the issuer": ("E005", "keys", own(keys=b"x" * 64)),
+    "a client": ("E005", "clients", own(clients={"web": "short"})),
+    "no list": ("E006", "issuer", issuing(revocations=None)),
+    "a list": ("E006", "revocations", verifying(revocations="no.such.list") | {}),
+    "a list that is none": ("E006", "revocations", verifying(revocations=5)),
+    "what makes no list": ("E006", "revocations", verifying(revocations=f"{__name__}.make_nothing")),
+    "what is refused": ("E006", "path: in the mind", verifying(revocations=f"{__name__}.make_wrong")),
+    "what fails": ("E006", "RuntimeError", verifying(revocations=f"{__name__}.fail")),
+    "a file that is none": ("E006", "path", verifying(revocations="/no/such/folder/revoked.db")),
+    "user": ("E007", "user", verifying(user="session")),
+    "a claim": ("E007", "user_claim", verifying(user_claim=None)),
+    "a field": ("E007", "nickname", verifying(user="database", user_lookup="nickname")),
+    "the map": ("E008", "claims_map", verifying(claims_map=["email"])),
+    "an entry of the map": ("E008", "claims_map", verifying(claims_map={"email": 5})),
+    "a claim that is registered": ("E008", "exp", verifying(claims_map={"email": "exp"})),
+    "a switch": ("E009", "revoke_on_logout", verifying(revoke_on_logout="yes")),
+    "a claim of another kind of token": ("E008", "cnf", verifying(claims_map={"email": "cnf"})),
+}  # fmt: skip
+PROBLEMS["a list"] = ("E002", "no.such.list", PROBLEMS["a list"][2])
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_a_wrong_setting_is_an_error_that_names_it(name: str) -> None:
+    id, word, settings = PROBLEMS[name]
+    ((told_id, message),) = found(settings, middleware=[])
+    assert told_id == id
+    assert word in message
+    assert "secret in it" not in message
+    with project(settings, middleware=[]), pytest.raises(ImproperlyConfigured) as caught:
+        wiring()
+    assert str(caught.value) == message
+    assert found(settings, deploy=True, middleware=[]) == [(id, message)]
+
+
+def test_every_problem_is_told_at_once() -> None:
+    settings = verifying({"leeway": -1}, user="x", revocations=5)
+    assert ids(settings, middleware=[]) == ["E007", "E006", "E003"]
+
+
+@pytest.mark.parametrize("after", SESSIONS)
+def test_the_middleware_must_be_behind_those_that_it_overrides(after: str) -> None:
+    ((id, message),) = found(verifying(), middleware=[MIDDLEWARE, after])
+    assert id == "E020"
+    assert after in message
+    assert ids(verifying(), middleware=[after, MIDDLEWARE]) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        (verifying({"keys": SECRET, "algorithms": ["HS256"]}), ["W001"]),
+        (verifying({"keys": SECRET[:32], "algorithms": ["HS256"]}), ["W001", "W002"]),
+        (verifying({"algorithms": ["HS256"], "keys": b"x" * 48}), ["W001"]),
+        ({"issuers": [{"issuer": "a", "algorithms": ["HS256"]}], "audience": "a", "keys": b"x" * 32}, ["W001", "W002"]),
+        (issuing(), ["W003"]),
+        (verifying(revocations="memory"), ["W003"]),
+        (verifying({"issuer": "http://as.example"}), ["W004"]),
+        (verifying({"audience": ANY_AUDIENCE}), ["W005"]),
+        (issuing({"keys": None}, revocations="orm"), ["W006"]),
+        (issuing(revocations="orm"), []),
+        ({"issuers": TrustedIssuer(ISSUER, audience="a", keys=jwks())}, []),
+    ],
+)  # fmt: skip
+def test_a_deployment_is_warned(settings: Any, expected: list[str]) -> None:
+    assert ids(settings, deploy=True) == expected
+    assert ids(settings) == []
+
+
+def test_older_settings_beside_newer_ones_are_warned_of() -> None:
+    assert ids(verifying(), deploy=True, JWTAUTH_ISSUER="x") == ["W007"]
+
+
+def test_older_settings_are_warned_of_like_newer_ones() -> None:
+    old = {"JWTAUTH_KEY": "x" * 32, "JWTAUTH_ALGORITHM": "HS256", "JWTAUTH_ISSUER": "http://localhost:8000"}
+    assert ids(None, deploy=True, **old) == ["W001", "W002", "W004"]
+
+
+def test_the_trusted_issuers() -> None:
+    other = {"issuer": "https://other.example", "keys": jwks(key("ES256", "b")), "audience": "b"}
+    with project({"issuers": [{"issuer": ISSUER, "keys": jwks()}, other], "audience": AUDIENCE}):
+        assert [(policy.issuer, policy.audience) for policy in wiring().policies] == [
+            (ISSUER, {AUDIENCE}), ("https://other.example", {"b"})]  # fmt: skip
+    with project({"issuers": ISSUER, "audience": AUDIENCE, "keys": jwks(), "clock": f"{__name__}.now"}):
+        assert wiring().auth.authenticate(f"Bearer {token()}") is not None
+    with project(verifying({"scope_claim": "scp"})):
+        assert wiring().policies[0].scope_claim == "scp"
+
+
+def test_the_own_issuer_is_trusted_without_a_fetch() -> None:
+    with project(issuing(user="stateless")):
+        wired = wiring()
+        assert wired.issuer is not None
+        wired.issuer._hooks._claims = None  # no user of this project
+        text = wired.issuer.issue("alice").access_token
+        found = wired.auth.authenticate(f"Bearer {text}")
+        assert found is not None
+        assert found.subject == "alice"
+    with project(issuing(issuers=[{"issuer": ISSUER, "audience": ["other"], "leeway": 5}])):
+        (policy,) = wiring().policies
+        assert (policy.audience, policy.leeway, policy.profile) == ({"other"}, 5, "rfc9068")
+
+
+def test_to_check_the_settings_makes_no_key_file(tmp_path: Path) -> None:
+    for place in (tmp_path / "keys.json", str(tmp_path / "keys.json")):
+        assert ids(own(keys=place, algorithm="RS256"), deploy=True, middleware=[]) == ["W003"]
+    assert ids(own(keys=tmp_path / "no" / "keys.json"), middleware=[]) == ["E005"]
+    assert ids(own(keys=tmp_path / "keys.json", algorithm="HS256"), middleware=[]) == ["E005"]
+    assert list(tmp_path.iterdir()) == []
+    with project(own(keys=tmp_path / "keys.json")):
+        assert wiring().issuer is not None
+    assert ids(own(keys=tmp_path / "keys.json"), middleware=[]) == []
+    assert ids(own(keys=private_pem(key())), middleware=[]) == []
+
+
+def test_callables_may_be_named() -> None:
+    told.clear()
+    with project(verifying(on_refused=f"{__name__}.refused")) as _:
+        wired = wiring()
+        from jwtconnect_mw.errors import NoCredentials
+
+        wired.auth.refuse(NoCredentials())
+    assert told == ["no_credentials"]
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        ("memory", MemoryRevocationList),
+        ("orm", OrmRevocationList),
+        (f"{__name__}.made_list", MemoryRevocationList),
+        (f"{__name__}.make_list", MemoryRevocationList),
+        ("jwtconnect_mw.revocation.MemoryRevocationList", MemoryRevocationList),
+        (MemoryRevocationList, MemoryRevocationList),
+        (made_list, MemoryRevocationList),
+    ],
+)
+def test_revocation_lists(value: Any, kind: type) -> None:
+    with project(verifying(revocations=value)):
+        assert type(wiring().revocations) is kind
+
+
+def test_a_revocation_list_in_a_file(tmp_path: Path) -> None:
+    for value in (tmp_path / "a", str(tmp_path / "b")):
+        with project(verifying(revocations=value)):
+            assert isinstance(wiring().revocations, SQLiteRevocationList)
+
+
+def test_an_issuer_has_the_list_of_the_database_by_default() -> None:
+    settings = issuing()
+    del settings["revocations"]
+    with project(settings):
+        assert isinstance(wiring().revocations, OrmRevocationList)
+
+
+def test_unrelated_settings_change_nothing() -> None:
+    with project(verifying()):
+        before = wiring()
+        with override_settings(USE_TZ=False):
+            assert wiring() is before
+
+
+def test_the_application() -> None:
+    assert (JWTConnectConfig.name, JWTConnectConfig.label) == ("jwtconnect_mw.django", "jwtconnect_mw")
+    assert {"issuers", "issuer", "audience", "keys", "revocations", "claims_map", "public", "required_scopes", "user",
+            "optional", "preflight", "realm"} <= KNOWN  # fmt: skip
+    assert conf.STAGES[-1] == "auth"
+
+
+needs_redis = pytest.mark.skipif(not hasattr(revocation, "RedisRevocationList"), reason="no Redis list here yet")
+needs_replica = pytest.mark.skipif(not hasattr(revocation, "ReplicatedRevocationList"), reason="no replica here yet")
+
+
+@needs_redis
+def test_a_revocation_list_of_redis() -> None:
+    with project(verifying(revocations="redis://127.0.0.1:1/0")):
+        assert type(wiring().revocations).__name__ == "RedisRevocationList"
+
+
+@needs_replica
+def test_a_copy_of_the_list_in_this_process(tmp_path: Path) -> None:
+    with project(issuing(revocations=tmp_path / "list.db", replicate=True)):
+        wired = wiring()
+        assert type(wired.lookups).__name__ == "ReplicatedRevocationList"
+        assert wired.issuer is not None
+        assert wired.issuer.revocations is wired.revocations is not wired.lookups
+
+
+@needs_replica
+@pytest.mark.parametrize("face", ["wsgi", "asgi"])
+def test_a_copy_of_the_list_of_the_database_costs_no_query(face: str) -> None:
+    migrate()
+    empty("default")
+    with project(verifying(revocations="orm", replicate=True, clock=time.time), urls=Urls(plain)):
+        wired, now = wiring(), time.time()
+        assert wired.lookups.sync()
+        site = Site(face)
+        headers = [("Authorization", f"Bearer {token({'iat': int(now) - 1, 'exp': int(now) + 60})}".encode())]
+        with CaptureQueriesContext(connection) as queries:
+            assert site(headers).status == 200
+        assert len(queries) == 0
+        wired.revocations.revoke_token(ISSUER, "token-1")
+        assert wired.lookups.sync()
+        assert site(headers).status == 401
+
+
+@needs_replica
+def test_a_copy_of_nothing_is_refused() -> None:
+    assert ids(verifying(revocations=make_nothing, replicate=True), middleware=[]) == ["E006"]
+
+
+def test_a_project_without_a_user_model() -> None:
+    with override_settings(AUTH_USER_MODEL="nowhere.User"):
+        users = Users("stateless", "sub", "pk", {}, hashed=False)
+        assert not users.can_find({"sub": "alice"})
+        with pytest.raises(InactiveUser):
+            users.load({"sub": "alice"})
+        with pytest.raises(ImproperlyConfigured, match="user model"):
+            Users("database", "sub", "pk", {}, hashed=False)
+
+
+def test_a_project_without_drf_spectacular() -> None:
+    with modify_settings(INSTALLED_APPS={"remove": ["drf_spectacular", "rest_framework"]}), project(verifying()):
+        assert wiring().auth
