@@ -220,6 +220,16 @@ def test_a_user_who_left_is_not_refreshed(user: Any) -> None:
         assert (reply.status_code, reply.json()["error"]) == (400, "invalid_grant")
 
 
+def test_a_user_who_left_introspects_nothing(user: Any) -> None:
+    with here(user="database"):
+        tokens = own().issue("alice", scope="introspect")
+        for active, status in ((True, 200), (False, 401)):
+            user.is_active = active
+            user.save()
+            form = {"token": tokens.access_token}
+            assert post("/oauth/introspect", form, bearer(tokens.access_token)).status_code == status
+
+
 def test_a_project_may_say_itself_who_is_active() -> None:
     events: list[str] = []
     hooks = {

@@ -147,6 +147,29 @@ def test_a_primary_key_finds_its_user(users: Any) -> None:
         assert Client().get("/me", HTTP_AUTHORIZATION=f"Bearer {text}").json()["user"] == "alice"
 
 
+@pytest.mark.parametrize("face", ["wsgi", "asgi"])
+def test_a_user_who_is_missing_is_nobody_where_bad_tokens_are_let_through(face: str) -> None:
+    with project(by_name(optional="invalid"), urls=Urls):
+        site = Site(face)
+        assert site(bearer(token({"sub": "sleeper"})), path="/me").json["kind"] == "AnonymousUser"
+        assert site(bearer(token()), path="/me").json["user"] == "alice"
+
+
+@pytest.mark.parametrize("face", ["wsgi", "asgi"])
+def test_a_cache_does_not_mix_up_bearers(face: str) -> None:
+    caches = [f"django.middleware.cache.{name}CacheMiddleware" for name in ("Update", "FetchFrom")]
+    locmem = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": face}}
+    with project(verifying(), urls=Urls, middleware=[caches[0], MIDDLEWARE, caches[1]], CACHES=locmem):
+        site = Site(face)
+        for _ in "made", "cached":
+            for name in "alice", "bob":
+                assert site(bearer(token({"sub": name})), path="/me").json["user"] == name
+            assert site(path="/me").status == 401
+        assert "vary" not in site(path="/open").headers
+    with project(verifying(optional="missing"), urls=Urls):
+        assert Client().get("/me").headers["Vary"] == "Authorization"
+
+
 def test_sessions_go_on_working_where_the_paths_are_public() -> None:
     with project(verifying(public=["/me"]), urls=Urls, middleware=[*SESSIONS, MIDDLEWARE]):
         client = Client()

@@ -176,6 +176,12 @@ def test_an_inactive_user(user: Any) -> None:
     assert 'error="invalid_token"' in reply.headers["WWW-Authenticate"]
 
 
+def test_an_inactive_user_is_nobody_where_bad_tokens_are_let_through() -> None:
+    bob = {"HTTP_AUTHORIZATION": f"Bearer {token({'sub': 'bob'})}"}
+    with rest(verifying(user="database", user_lookup="username", optional="invalid")):
+        assert Client().get("/open", **bob).json()["kind"] == "AnonymousUser"
+
+
 def test_a_view_for_all_still_refuses_a_bad_token() -> None:
     reasons: list[str] = []
     with rest(verifying(on_refused=lambda reason, _: reasons.append(reason))):

@@ -34,11 +34,12 @@ class JWTConnectAuthBearer(BaseAuthentication):
         try:
             authorization, method, _, preflight = asked(http)
             token = wired.auth.authenticate(authorization, method=method, preflight=preflight)
-            return None if token is None else (wired.users.of(token), token)
+            user = None if token is None else wired.users.of(token)
         except NoCredentials:
             return None
         except AuthError as error:
             raise refused(http, error) from None
+        return None if token is None or user is None else (user, token)
 
     def authenticate_header(self, request: Any) -> str:
         """The challenge of a 401, which must not become a 403."""

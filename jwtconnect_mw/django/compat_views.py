@@ -73,8 +73,6 @@ def token_refresh(request: Any, _: Wiring, issuer: ProjectIssuer) -> Response:
 def token_introspection(request: Any, wired: Wiring, issuer: ProjectIssuer) -> Response:
     """POST ``token`` or ``jti``, with an access token as bearer: what is to be told of a token of the same subject."""
     caller = callers_of(wired).bearer(request.META.get("HTTP_AUTHORIZATION"))
-    if wired.user == "database":
-        wired.users.load(caller.claims)
     if wired.legacy:  # any bearer may ask; what it may see is the issuer's rule all the same
         caller = AccessToken(caller.claims, caller.issuer, caller.scopes | {INTROSPECT})
     if not caller.has_scopes(INTROSPECT):

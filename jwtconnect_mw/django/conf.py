@@ -58,7 +58,8 @@ class Wiring:
     def users(self) -> Users:
         get = self.options.get
         mode, claim, lookup = get("user", "stateless"), get("user_claim", "sub"), get("user_lookup", "pk")
-        return Users(mode, claim, lookup, get("claims_map", {}), hashed=self.legacy)
+        lenient = get("optional") == "invalid"  # a token that is refused with 401 is as good as none
+        return Users(mode, claim, lookup, get("claims_map", {}), hashed=self.legacy, lenient=lenient)
 
     @cached_property
     def revocations(self) -> Any:

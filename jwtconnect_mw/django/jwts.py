@@ -13,11 +13,11 @@ from .._strict import b64url_decode, json_object
 from ..errors import AuthError, ConfigurationError
 from ..issuer import Tokens
 from ..issuer.access import REGISTERED
+from ..issuer.callers import Callers
 from . import legacy
 from .conf import Wiring, wiring
 from .exceptions import InvalidJWT
 from .issuers import ProjectIssuer
-from .views import callers_of
 
 # Of the keyword arguments of ``build``: what the issuer decides, whatever was passed.
 _NO_CLAIMS = REGISTERED | {"ttype", "expires_in"}
@@ -45,10 +45,10 @@ class JWTConnectAuthKeyHandler:
         It is verified as those of requests are, whatever ``verify`` says. Raises InvalidJWT, for a refresh token too.
         """
         wired = wiring()
-        _issuer(wired)
+        own = wired.once("own callers", lambda: Callers(_issuer(wired), None))
         text = jwt.decode("ascii", "replace") if isinstance(jwt, bytes) else jwt
         try:
-            claims = callers_of(wired).bearer(f"Bearer {text}").to_dict()
+            claims = own.bearer(f"Bearer {text}").to_dict()
         except AuthError:
             raise InvalidJWT("Not a valid access token.") from None
         return json.dumps(claims) if format == "json" else claims

@@ -7,10 +7,12 @@ from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.urls import Resolver404, resolve
+from django.utils.cache import patch_vary_headers
 
 from ..auth import BearerAuth
 from ..errors import AuthError
-from .conf import wiring
+from ..token import AccessToken
+from .conf import Wiring, wiring
 from .decorators import PUBLIC
 from .requests import admit, asked
 from .responses import to_django
@@ -42,12 +44,13 @@ class BearerMiddleware:
             token = wired.auth.authenticate(authorization, method=method, path=path, preflight=preflight)
             if token is not None:
                 user = wired.users.of(token)
+                token = None if user is None else token
         except AuthError as error:
             if not _is_public(request):
                 return _refused(wired.auth, error, request)
             token = None
         admit(request, token, user)
-        return self.get_response(request)
+        return _varying(self.get_response(request), wired, token)
 
     async def _acall(self, request: Any) -> Any:
         wired = wiring()
@@ -57,12 +60,20 @@ class BearerMiddleware:
             token = await wired.auth.aauthenticate(authorization, method=method, path=path, preflight=preflight)
             if token is not None:
                 user = await wired.users.aof(token)
+                token = None if user is None else token
         except AuthError as error:
             if not _is_public(request):
                 return _refused(wired.auth, error, request)
             token = None
         admit(request, token, user)
-        return await self.get_response(request)
+        return _varying(await self.get_response(request), wired, token)
+
+
+def _varying(response: Any, wired: Wiring, token: AccessToken | None) -> Any:
+    """Caches, Django's own too, must not give the answer to one bearer to another (RFC 9110 section 12.5.5)."""
+    if token is not None or wired.options.get("optional", "no") != "no":
+        patch_vary_headers(response, ("Authorization",))
+    return response
 
 
 def _refused(auth: BearerAuth, error: AuthError, request: Any) -> Any:

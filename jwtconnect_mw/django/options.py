@@ -1,4 +1,16 @@
-"""Reads ``JWTCONNECT_MW``: which names there are, and what is an object, a callable or the dotted path of one."""
+"""Reads ``JWTCONNECT_MW``: which names there are, and what is an object, a callable or the dotted path of one.
+
+``issuers``: one dict of the arguments of TrustedIssuer, or a list of them; a name alone where ``audience`` and ``keys``
+stand beside it, which count for all that have none. ``issuer``: the arguments of Issuer, for a project that issues
+tokens itself; it trusts them without being told.
+``revocations``: "orm" (an issuer's default), "memory", a path, the URL of a Redis server, a list, or a dotted path.
+``replicate``: True for look-ups in a copy of the list in each process.
+``public``, ``required_scopes``, ``optional``, ``preflight``, ``realm``, ``resource_metadata``, ``on_refused``,
+``cache_size``, ``fetch``, ``clock``: see BearerAuth. Admin pages, which have sessions, are made ``public``.
+``user``: "stateless" (the default) or "database", where the claim ``user_claim`` ("sub") is looked up in the field
+``user_lookup`` ("pk"). ``claims_map``: from attribute of a user to claim, for tokens of one's own.
+The switches of ``signals`` are names as well. What can be called may be a dotted path.
+"""
 
 from __future__ import annotations
 

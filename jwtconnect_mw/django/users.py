@@ -22,17 +22,21 @@ _NO_SUCH_VALUE = (ValueError, TypeError, ValidationError, OverflowError, Multipl
 class Users:
     """``mode``: "stateless" or "database". ``claim``: the claim that names a user, ``lookup``: the field that it is
     compared with. ``claims_map``: attribute of a user to claim. ``hashed``: the subject is a digest of the user name.
+    ``lenient``: ``of`` gives None where it would raise.
 
     Raises SettingProblem.
     """
 
-    def __init__(self, mode: object, claim: object, lookup: object, claims_map: object, *, hashed: bool) -> None:
+    def __init__(
+        self, mode: object, claim: object, lookup: object, claims_map: object, *, hashed: bool, lenient: bool = False
+    ) -> None:
         if mode not in ("stateless", "database"):
             raise SettingProblem("E007", 'JWTCONNECT_MW[\'user\'] is "stateless" or "database".')
         for name, value in (("user_claim", claim), ("user_lookup", lookup)):
             if not isinstance(value, str) or not value:
                 raise SettingProblem("E007", f"JWTCONNECT_MW[{name!r}] is a non-empty string.")
         self.mode, self.claim, self.lookup, self.hashed = mode, str(claim), str(lookup), hashed
+        self._lenient = lenient
         self.claims_map = _checked_map(claims_map)
         self._attributes = {claim: attribute for attribute, claim in self.claims_map.items()}
         self.model = _user_model()
@@ -47,11 +51,25 @@ class Users:
 
     def of(self, token: AccessToken) -> Any:
         """The user of a verified token. Raises InactiveUser."""
-        return self.stateless(token) if self.mode == "stateless" else self.load(token.claims)
+        if self.mode == "stateless":
+            return self.stateless(token)
+        try:
+            return self.load(token.claims)
+        except InactiveUser:
+            if self._lenient:
+                return None
+            raise
 
     async def aof(self, token: AccessToken) -> Any:
         """As ``of``, on an event loop."""
-        return self.stateless(token) if self.mode == "stateless" else await self.aload(token.claims)
+        if self.mode == "stateless":
+            return self.stateless(token)
+        try:
+            return await self.aload(token.claims)
+        except InactiveUser:
+            if self._lenient:
+                return None
+            raise
 
     def stateless(self, token: AccessToken) -> TokenUser:
         return TokenUser(token, self._attributes)

@@ -14,14 +14,17 @@ from django.urls import NoReverseMatch, reverse
 from django.views.decorators.csrf import csrf_exempt
 
 from .._http import Response
+from ..auth import BearerAuth
 from ..errors import ConfigurationError
 from ..issuer.bodies import RefusedBody
 from ..issuer.callers import Callers
 from ..issuer.endpoints import NOT_FOUND, Endpoint, Endpoints, Request
 from ..issuer.places import DEFAULT_PATHS, Places
+from ..token import AccessToken
 from .bodies import read_body
 from .conf import Wiring, wiring
 from .decorators import View, public
+from .issuers import ProjectIssuer
 from .responses import to_django
 
 NAMESPACE = "jwtconnect_mw"
@@ -42,8 +45,7 @@ def endpoints_of(wired: Wiring, places: Places | None = None) -> Endpoints:
     """The endpoints of the issuer, which must be there."""
 
     def make() -> Endpoints:
-        issuer = wired.issuer
-        assert issuer is not None  # noqa: S101  # for the type checker
+        issuer = _issuer(wired)
         return Endpoints(issuer, places or Places(issuer.issuer, {"metadata": None}, None), callers_of(wired))
 
     found: Endpoints = make() if places is not None else wired.once("endpoints", make)
@@ -52,8 +54,25 @@ def endpoints_of(wired: Wiring, places: Places | None = None) -> Endpoints:
 
 def callers_of(wired: Wiring) -> Callers:
     """Who calls the endpoints, by the issuer's own keys and list."""
-    found: Callers = wired.once("callers", lambda: Callers(wired.issuer, None))  # type: ignore[arg-type]  # asked before
-    return found
+    return cast(Callers, wired.once("callers", lambda: Callers(_issuer(wired), cast(BearerAuth, _Bearers(wired)))))
+
+
+class _Bearers:
+    """Stands for a BearerAuth: also the user of a token must be there, where users are looked up."""
+
+    def __init__(self, wired: Wiring) -> None:
+        self._wired, self._callers = wired, Callers(_issuer(wired), None)
+
+    def authenticate(self, authorization: str | None) -> AccessToken:
+        token = self._callers.bearer(authorization)
+        if self._wired.user == "database":
+            self._wired.users.load(token.claims)
+        return token
+
+
+def _issuer(wired: Wiring) -> ProjectIssuer:
+    assert wired.issuer is not None  # noqa: S101  # for the type checker: it was asked for before
+    return wired.issuer
 
 
 def _endpoint(name: str) -> Callable[..., Any]:
