@@ -82,7 +82,7 @@ class Issuer:
         is_active: ActiveHook | None = None,
         on_event: EventHook | None = None,
         metadata: Mapping[str, Any] | None = None,
-        token_id: Callable[[], str] = _token_id,
+        token_id: Callable[[], str] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.issuer = settings.text("issuer", issuer)
@@ -97,7 +97,7 @@ class Issuer:
         self.authority: RevocationLookup = getattr(self.revocations, "authority", self.revocations)
         self.keys: IssuerKeys = _keys(keys, algorithm, lifetimes.access, clock)
         refresh = RefreshTokens(issuer, self.keys.refresh_secrets, lifetimes.family)
-        self._mint = Mint(issuer, self.keys.signer, self._hooks, lifetimes.access, token_id)
+        self._mint = Mint(issuer, self.keys.signer, self._hooks, lifetimes.access, token_id or _token_id)
         self._sessions = Sessions(
             self.revocations, refresh, self.clients, self._hooks, lifetimes, alone=bool(single_session)
         )
