@@ -139,6 +139,7 @@ def test_a_bad_policy_is_refused(field: str, settings: dict[str, Any]) -> None:
         ("required_scopes", {"required_scopes": [""]}),
         ("required_scopes", {"required_scopes": [1]}),
         ("public", {"public": "/health"}),
+        ("public", {"public": ""}),
         ("public", {"public": ["health"]}),
         ("public", {"public": ["/"]}),
         ("public", {"public": ["/a/../b"]}),

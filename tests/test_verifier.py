@@ -152,6 +152,14 @@ def test_a_token_of_the_default_profile_may_be_plain_jwt_when_keys_are_missing()
         assert reason_of(bearer_auth, issuer.token(header={"typ": "JWT"})) is None
 
 
+@pytest.mark.parametrize("listed", ["EdDSA", "Ed25519"])
+@pytest.mark.parametrize("named", ["EdDSA", "Ed25519"])
+def test_either_name_of_an_edwards_curve_is_allowed_also_when_keys_are_missing(listed: str, named: str) -> None:
+    with FakeIssuer(alg="EdDSA") as issuer:
+        bearer_auth = BearerAuth(TrustedIssuer(issuer.url, audience=issuer.audience, algorithms=[listed]))
+        assert reason_of(bearer_auth, issuer.token(header={"alg": named})) is None
+
+
 @pytest.mark.parametrize(("length", "reason"), [(16_384, None), (16_385, "token_too_large")])
 def test_the_greatest_length(length: int, reason: str | None) -> None:
     for padding in range(11_900, 12_300):
@@ -305,8 +313,8 @@ def test_a_header_may_be_long_but_not_longer_than_its_bound() -> None:
 @pytest.mark.parametrize(
     ("extra", "reason"),
     [
-        ({"x": [0] * 100}, None),
-        ({"x": [0] * 128}, "malformed_token"),
+        ({"x": [0] * 120}, None),  # 128 marks
+        ({"x": [0] * 121}, "malformed_token"),
         ({"x": [[]] * 30}, None),
         ({"x": [[]] * 64}, "malformed_token"),
         ({"x": "\n" * 256}, None),
@@ -342,6 +350,30 @@ def test_a_very_long_integer_of_an_unverified_text_is_refused() -> None:
     for text in ('{"a":' + "7" * 4301 + "}", '{"a":-' + "7" * 4301 + "}"):
         with pytest.raises(ValueError):
             json_object.read_unverified(text.encode(), 100, 100)
+
+
+def test_a_very_long_integer_is_refused_also_where_the_interpreter_would_read_it() -> None:
+    limit = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(0)
+    try:
+        test_a_very_long_integer_of_an_unverified_text_is_refused()
+    finally:
+        sys.set_int_max_str_digits(limit)
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("9" * 20, 10**20 - 1),
+        ("-" + "9" * 19, -(10**19) + 1),
+        ("9" * 21, 10**20),
+        ("-" + "9" * 20, -(10**20)),
+        ("9" * 4300, 10**20),
+        ("-" + "9" * 4300, -(10**20)),
+    ],
+)
+def test_a_long_integer_of_an_unverified_text_is_estimated(text: str, read: int) -> None:
+    assert json_object.read_unverified(b'{"a":%s}' % text.encode(), 2, 1) == {"a": read}
 
 
 def test_brackets_of_an_unverified_payload() -> None:

@@ -1,0 +1,64 @@
+"""Mutants that no test can tell from the package, by module and name, each with the reason. See tests/mutation.py."""
+
+from __future__ import annotations
+
+# Where the reason is "speed", the other way comes to the same value.
+EQUIVALENT: dict[str, dict[str, str]] = {
+    "_http": {
+        'bearer_token: condition never: value[:7] == "Bearer " and _is_b64token(value[7:])': (
+            "speed: the way for all spellings gives the same token"
+        ),
+        "bearer_token: raise removed: raise MalformedCredentials": (
+            "what follows raises it as well, for a value that starts with the word"
+        ),
+    },
+    "_strict": {
+        'JsonReader.read: condition always: objects + octets.count(b"[") > MAX_DEPTH': (
+            "speed: with so few brackets the exact count is within the limit"
+        ),
+        'JsonReader.read: boundary moved: objects + octets.count(b"[") > MAX_DEPTH': (
+            "speed: with so few brackets the exact count is within the limit"
+        ),
+        "JsonReader.read: condition always: len(text) > MAX_DIGITS": (
+            "speed: the reader of long texts reads short ones to the same value"
+        ),
+        "JsonReader.read: boundary moved: len(text) > MAX_DIGITS": (
+            "speed: an object of that length has no room for one digit too many"
+        ),
+        'JsonReader.read: condition never: objects == 1 and b"\\\\" not in octets': (
+            "speed: the reader with the hook reads flat objects to the same value"
+        ),
+        'JsonReader.read: one condition of several removed: b"\\\\" not in octets': (
+            "speed: what stands escaped can only add to the count, never hide a member; then the hook looks"
+        ),
+        "JsonReader.read: condition never: _has_one_name_each(octets, len(members))": (
+            "speed: the reader with the hook reads flat objects to the same value"
+        ),
+        "JsonReader.read_unverified: condition always: brackets > MAX_DEPTH": (
+            "speed: with so few brackets the exact count is within the limit"
+        ),
+        "JsonReader.read_unverified: boundary moved: brackets > MAX_DEPTH": (
+            "speed: with so few brackets the exact count is within the limit"
+        ),
+        'JsonReader._parsed: condition always: "\\\\u" in text and _SURROGATE.search(text)': (
+            "speed: a value without surrogates can be encoded"
+        ),
+        'JsonReader._parsed: one condition of several removed: "\\\\u" in text': (
+            "speed: the expression finds nothing where there is no such escape"
+        ),
+        "JsonReader._parsed: one condition of several removed: _SURROGATE.search(text)": (
+            "speed: a value without surrogates can be encoded"
+        ),
+    },
+    "_jwk": {
+        'token_algorithms: one condition of several removed: ""': "no curve has either name, None or False",
+    },
+    "rules": {
+        "Rules.is_public: one condition of several removed: not self._prefixes": "speed: no path starts with one of none",
+    },
+    "token": {
+        "_freeze: condition always: type(member) in _CONTAINERS": "speed: anything else is frozen to itself",
+        "_freeze: condition always: kind is Claims": "it is called with lists and Claims only, and lists are done",
+        "freeze_lists: condition always: type(value) in _CONTAINERS": "speed: anything else is frozen to itself",
+    },
+}
