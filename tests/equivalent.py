@@ -54,7 +54,9 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         'token_algorithms: one condition of several removed: ""': "no curve has either name, None or False",
     },
     "rules": {
-        "Rules.is_public: one condition of several removed: not self._prefixes": "speed: nothing starts with one of none",
+        "Rules.is_public: one condition of several removed: not self._prefixes": (
+            "speed: nothing starts with one of no prefixes"
+        ),
     },
     "token": {
         "_freeze: condition always: type(member) in _CONTAINERS": "speed: anything else is frozen to itself",
