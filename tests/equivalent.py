@@ -53,6 +53,10 @@ EQUIVALENT: dict[str, dict[str, str]] = {
     "_jwk": {
         'token_algorithms: one condition of several removed: ""': "no curve has either name, None or False",
     },
+    "_jose": {
+        "_verifier: condition never: isinstance(signer, RSASigner)": "speed: the signer itself does the same for RSA",
+        '_without_ambiguous: one condition of several removed: ""': "for the type checker: no kid there is None",
+    },
     "rules": {
         "Rules.is_public: one condition of several removed: not self._prefixes": (
             "speed: nothing starts with one of no prefixes"

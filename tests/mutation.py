@@ -42,7 +42,7 @@ TESTS = {
     "_http": "cases urls wsgi asgi adapters",
     "_strict": "cases token verifier",
     "_jwk": "unusable_keys cases settings wycheproof sources",
-    "_jose": "cases unusable_keys settings key_age sources wycheproof token published fork",
+    "_jose": "jose cases unusable_keys settings key_age sources wycheproof token published fork",
     "claims": "cases verifier",
     "verifier": "cases verifier cache unknown_keys key_age sources flights outages unusable_keys",
     "policy": "settings cases sources discovery published",
