@@ -57,6 +57,17 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "_verifier: condition never: isinstance(signer, RSASigner)": "speed: the signer itself does the same for RSA",
         '_without_ambiguous: one condition of several removed: ""': "for the type checker: no kid there is None",
     },
+    "claims": {
+        'check_claims: condition always: "cnf" in claims or "typ" in claims or "ttype" in claims or '
+        '"at_hash" in claims or "c_hash" in claims or "events" in claims': (
+            "speed: what is called asks for each of them again"
+        ),
+        "_check_times: boundary moved: earliest > issued": "where both are the same time, it does not matter which",
+        'scopes_of: condition never: where == "scope"': "speed: the claim of that name is read once more",
+        "_scopes: condition never: len(value) <= _REMEMBERED_SCOPE": "speed: it only says what is remembered",
+        "_scopes: condition always: len(value) <= _REMEMBERED_SCOPE": "memory: it only says what is remembered",
+        "_scopes: boundary moved: len(value) <= _REMEMBERED_SCOPE": "memory: it only says what is remembered",
+    },
     "rules": {
         "Rules.is_public: one condition of several removed: not self._prefixes": (
             "speed: nothing starts with one of no prefixes"

@@ -43,7 +43,7 @@ TESTS = {
     "_strict": "cases token verifier",
     "_jwk": "unusable_keys cases settings wycheproof sources",
     "_jose": "jose cases unusable_keys settings key_age sources wycheproof token published fork",
-    "claims": "cases verifier",
+    "claims": "cases cache verifier",
     "verifier": "cases verifier cache unknown_keys key_age sources flights outages unusable_keys",
     "policy": "settings cases sources discovery published",
     "rules": "cases settings adapters urls wsgi asgi",

@@ -162,6 +162,27 @@ def test_time_is_judged_again_at_a_hit() -> None:
     assert reason_of(bearer_auth, value) == "not_yet_valid"
 
 
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({}, "issued_in_future"),
+        ({"nbf": NOW - 30}, "issued_in_future"),
+        ({"iat": NOW - 30, "nbf": NOW - 10}, "not_yet_valid"),
+        ({"iat": ..., "nbf": NOW - 10}, "not_yet_valid"),
+    ],
+    ids=repr,
+)
+def test_the_later_of_nbf_and_iat_is_judged_again_at_a_hit(changes: dict[str, object], reason: str) -> None:
+    clock = ManualClock(NOW)
+    bearer_auth = auth(clock=clock)
+    value = "Bearer " + token(changes)
+    accepted = bearer_auth.authenticate(value)
+    clock.now = NOW - 20
+    assert bearer_auth.authenticate(value) is accepted
+    clock.now = NOW - 21
+    assert reason_of(bearer_auth, value) == reason
+
+
 def test_the_same_token_is_the_same_value_and_scopes_bind_at_a_hit() -> None:
     bearer_auth = auth(required_scopes=["read"])
     value = "Bearer " + token()
