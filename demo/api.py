@@ -6,6 +6,7 @@ import json
 import socket
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from socketserver import ThreadingMixIn
 from types import TracebackType
@@ -41,7 +42,7 @@ async def asgi_api(
     await send({"type": "http.response.body", "body": greeting(scope["jwtconnect_mw.token"])})
 
 
-class Serving:
+class Serving(ABC):
     """A server in a thread: a context manager, reached at ``url``."""
 
     url: str
@@ -54,17 +55,20 @@ class Serving:
     ) -> None:
         self.close()
 
+    @abstractmethod
     def close(self) -> None:
-        raise NotImplementedError
+        """End it, and wait for its end."""
 
 
 class ServeWsgi(Serving):
-    """wsgiref's server, one thread for each request. ``port`` 0 is any free one."""
+    """wsgiref's server, one thread for each request. ``port`` 0 is any free one. ``make`` gives the application for
+    the URL of the server, because an issuer must know where it is.
+    """
 
-    def __init__(self, app: Any, port: int = 0) -> None:
+    def __init__(self, make: Callable[[str], Any], port: int = 0) -> None:
         self._server = _WsgiServer((HOST, port), _QuietHandler)
-        self._server.set_app(app)
         self.url = f"http://{HOST}:{self._server.server_port}/"
+        self._server.set_app(make(self.url))
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
 

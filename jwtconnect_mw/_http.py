@@ -28,7 +28,7 @@ _MOST_COMMAS = 32
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A refusal as a value, ready for either interface. ``headers`` are ASCII; ``body`` is JSON."""
+    """An answer as a value, ready for either interface. ``headers`` are ASCII."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
@@ -133,20 +133,22 @@ def challenge(error: AuthError, realm: str | None, resource_metadata: str | None
     return "Bearer " + ", ".join(f"{name}={quoted(value)}" for name, value in parameters)
 
 
+def response(status: int, headers: Iterable[tuple[str, str]], body: bytes) -> Response:
+    """An answer with these header fields (ASCII); Content-Length is added where there may be one (RFC 9110, 8.6)."""
+    fields = list(headers)
+    if status != HTTPStatus.NOT_MODIFIED:
+        fields.append(("Content-Length", str(len(body))))
+    raw_headers = tuple((name.lower().encode(), value.encode()) for name, value in fields)
+    return Response(status, tuple(fields), body, f"{status} {HTTPStatus(status).phrase}", raw_headers)
+
+
 def refusal(error: AuthError, realm: str | None = None, resource_metadata: str | None = None) -> Response:
     """The whole answer to a refused request: status, challenge or Retry-After, and the OAuth error body."""
     content = {"error": error.error or "unauthorized", "error_description": error.description}
     body = json.dumps(content).encode()
-    headers = [
-        ("Content-Type", "application/json"),
-        ("Content-Length", str(len(body))),
-        ("Cache-Control", "no-store"),
-    ]
+    headers = [("Content-Type", "application/json"), ("Cache-Control", "no-store")]
     if isinstance(error, Unavailable):
         headers.append(("Retry-After", str(error.retry_after)))
     else:
         headers.append(("WWW-Authenticate", challenge(error, realm, resource_metadata)))
-    raw_headers = tuple((name.lower().encode(), value.encode()) for name, value in headers)
-    return Response(
-        error.status, tuple(headers), body, f"{error.status} {HTTPStatus(error.status).phrase}", raw_headers
-    )
+    return response(error.status, headers, body)

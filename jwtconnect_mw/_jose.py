@@ -7,9 +7,9 @@ headers that must not choose keys, and logs what it reads.
 from __future__ import annotations
 
 import json
-from base64 import urlsafe_b64encode
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from typing import Any
 
@@ -30,6 +30,8 @@ from cryptojwt.key_issuer import KeyIssuer
 from cryptojwt.key_jar import KeyJar
 
 from ._jwk import ALGORITHMS, AdmittedKey, UnusableKeyError, admit, public_members
+from ._private import b64url as _b64url
+from ._private import private_members, secret_number, signature_maker
 
 
 class VerificationKey:
@@ -183,7 +185,7 @@ def jwk_from_native(native: Any) -> dict[str, Any]:
 
 def secret_jwks(secret: bytes) -> dict[str, Any]:
     """A shared secret as a JWK set of one key without kid."""
-    return {"keys": [{"kty": "oct", "k": _b64url(secret)}]}
+    return {"keys": [{"kty": "oct", "k": _b64url(secret).decode()}]}
 
 
 class KeyCache:
@@ -221,24 +223,56 @@ class SigningKey:
             raise UnusableKeyError("a shared secret is not generated here")
         return cls(alg, key, kid or key.thumbprint("SHA-256").decode())
 
+    @classmethod
+    def from_native(cls, alg: str, native: Any, kid: str | None = None) -> SigningKey:
+        """Of a private key object of ``cryptography`` that fits ``alg``; kid as in ``generate``."""
+        key: Any = {"RSA": RSAKey, "EC": ECKey, "OKP": OKPKey}[ALGORITHMS[alg].kty]().load_key(native)
+        return cls(alg, key, kid or key.thumbprint("SHA-256").decode())
+
     def public_jwk(self) -> dict[str, Any]:
         """The JWK to publish (RFC 7517), never with a private member."""
+        return dict(self._public)
+
+    @cached_property
+    def _public(self) -> dict[str, Any]:
         return {**public_members(self._key.serialize()), "kid": self.kid, "use": "sig", "alg": self.alg}
+
+    def private_jwk(self) -> dict[str, Any]:
+        """The JWK to store, both halves. Only for the key file."""
+        return {**private_members(self._native), "kid": self.kid, "use": "sig", "alg": self.alg}
+
+    def secret_number(self) -> bytes:
+        """What only the holder of the key knows. Only to derive other secrets from."""
+        return secret_number(self._native)
 
     def sign(self, claims: Mapping[str, Any], header: Mapping[str, Any] | None = None) -> str:
         """A compact JWS (RFC 7515 section 7.1) over ``claims`` as JSON; ``header`` adds to or replaces alg and kid."""
         protected = {"alg": self.alg, "kid": self.kid, **(header or {})}
-        signing_input = f"{_b64url(_json(protected))}.{_b64url(_json(claims))}"
-        signature: bytes = SIGNER_ALGS[self.alg].sign(signing_input.encode(), self._native)
-        return f"{signing_input}.{_b64url(signature)}"
+        signing_input = _b64url(_json(protected)) + b"." + _b64url(_json(claims))
+        signature: bytes = SIGNER_ALGS[self.alg].sign(signing_input, self._native)
+        return (signing_input + b"." + _b64url(signature)).decode()
+
+    @cached_property
+    def _prepared(self) -> tuple[bytes, Callable[[bytes], bytes]]:
+        """What every access token begins with, and what signs it."""
+        header = {"alg": self.alg, "typ": "at+jwt", "kid": self.kid}
+        return _b64url(_json(header)) + b".", signature_maker(self.alg, self._native)
+
+    def sign_access_token(self, claims: Mapping[str, Any]) -> str:
+        """The same, quicker, with typ at+jwt (RFC 9068 section 2.1), for RS256, PS256, ES256 and EdDSA.
+
+        Raises ValueError for claims that JSON cannot say (RFC 8259): NaN, infinity, lone surrogates.
+        """
+        head, signature = self._prepared
+        signing_input = head + _b64url(_encode(claims).encode())
+        return (signing_input + b"." + _b64url(signature(signing_input))).decode()
 
     def __repr__(self) -> str:
         return f"<SigningKey {self.alg}>"
 
 
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+
+
 def _json(value: Mapping[str, Any]) -> bytes:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
-
-
-def _b64url(octets: bytes) -> str:
-    return urlsafe_b64encode(octets).rstrip(b"=").decode()

@@ -194,7 +194,6 @@ class BearerAuth:
         method: str | None,
         path: str | None,
         preflight: bool | None,
-        *,
         waited: bool = False,
         may_block: bool = True,
     ) -> AccessToken | None:
@@ -218,7 +217,9 @@ class BearerAuth:
             if gate.blocking and not may_block:
                 raise LookUpWanted(gate, found, authorization, is_new, now)
             gate.pass_or_refuse(found.token, now)
-        return self._concluded(found, authorization, is_new)
+        if is_new or self._required:
+            return self._concluded(found, authorization, is_new)
+        return found.token
 
     def _concluded(self, found: Verified, value: str, is_new: bool) -> AccessToken:
         if is_new:

@@ -89,7 +89,7 @@ class TrustedIssuer:
         put = partial(object.__setattr__, self)
         put("issuer", _text("issuer", issuer))
         put("audience", _audience(audience))
-        if isinstance(audience, AnyAudience):
+        if audience is ANY_AUDIENCE:  # another AnyAudience is for an issuer that looks at its own tokens
             _log.warning("tokens of %r are accepted whatever their audience (ANY_AUDIENCE)", issuer)
         put("algorithms", _algorithms(algorithms))
         put("accepted_algorithms", token_algorithms(self.algorithms))
@@ -153,11 +153,7 @@ def _source(policy: TrustedIssuer, keys: object, *, trust_http: bool) -> Source:
         if keys is None:
             return DiscoverySource(policy.issuer, make, trust_http=trust_http)
         return UrlSource(check_url(keys, "keys", trust_http=trust_http).geturl(), make)
-    if (
-        not isinstance(keys, type)
-        and callable(getattr(keys, "key_set", None))
-        and callable(getattr(keys, "watch", None))
-    ):
+    if _is_publisher(keys):
         published = PublishedSource(keys, make)  # type: ignore[arg-type]  # by what it can do, as was just asked
         _ = _built(policy, lambda: published.load(no_fetch, 0.0, 0.0).keys)
         return published

@@ -54,6 +54,10 @@ TESTS = {
     "fetch": "fetch proxies settings discovery outages",
     "asgi": "asgi adapters cases cors gate flights urls",
     "wsgi": "wsgi adapters cases cors flights urls",
+    **{
+        f"revocation/{name}": "revocation revocation_sqlite"
+        for name in ("entries", "rotation", "memory", "sqlite", "schema")
+    },
     "keys/sources": "sources key_age settings published discovery fetch fork",
     "keys/state": "key_age unknown_keys flights outages sources unusable_keys fork published",
     "keys/discovery": "discovery key_age outages sources",

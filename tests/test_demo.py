@@ -9,14 +9,13 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import httpx
 import pytest
 
 from demo import __main__ as demo
-from demo.scenes import SCENES, Scene
+from demo.scenes import SCENES, Exchange, Scene
 
 ROOT = Path(__file__).parent.parent
 COMMAND = (sys.executable, "-W", "error", "-m", "demo")
@@ -28,7 +27,7 @@ def finished(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_report_is_as_expected() -> None:
     done = finished()
-    total = 2 * len(SCENES)
+    total = sum(1 if isinstance(scene, Exchange) else 2 for scene in SCENES)
     assert (done.returncode, done.stderr) == (0, "")
     assert f"{total} of {total} answers as expected" in done.stdout
     for shown in (*(scene.title for scene in SCENES), "WWW-Authenticate: Bearer error=", "Retry-After: "):
@@ -37,21 +36,41 @@ def test_report_is_as_expected() -> None:
 
 
 def test_report_shows_every_reason_of_the_issue() -> None:
-    shown = {scene.reason for scene in SCENES}
+    shown = {scene.reason for scene in SCENES if isinstance(scene, Scene)}
     assert shown >= {None, "no_credentials", "expired", "bad_signature", "wrong_audience", "insufficient_scope"}
-    assert shown >= {"unknown_key", "keys_unavailable"}
+    assert shown >= {"unknown_key", "keys_unavailable", "revoked"}
+    endpoints = {scene.endpoint for scene in SCENES if isinstance(scene, Exchange)}
+    assert endpoints == {"token", "introspect", "revoke"}
 
 
-@pytest.mark.parametrize(("status", "reason"), [(401, None), (200, "expired")])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        Scene("wrong", lambda stage: stage.token(), 401),
+        Scene("wrong", lambda stage: stage.token(), 200, "expired"),
+        Exchange("wrong", "token", lambda _: {}, 200),
+        Exchange("wrong", "token", lambda _: {}, 400, lambda _, answer: answer["error"] == "invalid_grant"),
+    ],
+)
 def test_report_fails_where_an_answer_is_another(
-    status: int, reason: str | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    wrong: Scene | Exchange, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    wrong: Sequence[Scene] = [Scene("wrong", SCENES[0].token, status, reason), SCENES[0]]
-    monkeypatch.setattr(demo, "SCENES", wrong)
+    monkeypatch.setattr(demo, "SCENES", [wrong, SCENES[0]])
     assert demo.main([]) == 1
     printed = capsys.readouterr().out
-    assert "2 of 4 answers as expected" in printed
+    assert ("2 of 3" if isinstance(wrong, Exchange) else "2 of 4") + " answers as expected" in printed
     assert "NOT AS EXPECTED" in printed
+
+
+def asked(line: list[str]) -> int:
+    """The status that ``curl -i`` with these options would print."""
+    *options, url = line
+    pairs = list(zip(options[::2], options[1::2], strict=True))
+    headers = dict(value.split(": ") for option, value in pairs if option == "-H")
+    form = dict(value.split("=", 1) for option, value in pairs if option == "-d")
+    user = next((tuple(value.split(":")) for option, value in pairs if option == "-u"), None)
+    method = "POST" if form else "GET"
+    return httpx.request(method, url, headers=headers, data=form or None, auth=user, trust_env=False).status_code
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
@@ -67,12 +86,11 @@ def test_serve_prints_lines_to_try_and_ends_cleanly(end: signal.Signals) -> None
             printed += line
             if line.startswith("Ctrl-C"):
                 break
-        lines = re.findall(r"^# (WSGI|ASGI), .*: (\d{3})\n(curl .*)$", printed, re.MULTILINE)
-        assert [status for _, status, _ in lines] == ["200", "401", "401", "403"] * 2
+        lines = re.findall(r"^# (WSGI|ASGI|issuer), .*: (\d{3})\n(curl .*)$", printed, re.MULTILINE)
+        assert [status for _, status, _ in lines] == [*["200", "401", "401", "403"] * 2, "200", "200", "200"]
         for _, status, command in lines:
-            *options, url = shlex.split(command)[2:]
-            headers = dict([options[1].split(": ")]) if options else {}
-            assert httpx.get(url, headers=headers, trust_env=False).status_code == int(status)
+            assert asked(shlex.split(command)[2:]) == int(status)
+        assert asked(shlex.split(lines[0][2])[2:]) == 401  # after the last line, which logs out
         running.send_signal(end)
         rest, complaints = running.communicate(timeout=20)
     finally:

@@ -6,6 +6,7 @@ The issuer of the README is replaced by a FakeIssuer, so that each ``app`` is as
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import json
 import os
@@ -14,6 +15,7 @@ import shlex
 import subprocess
 import sys
 import time
+import unittest
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,6 +28,8 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from jwtconnect_mw import AuthError, BearerAuth, HttpFetch, TrustedIssuer, _http, errors, fetch, verifier
+from jwtconnect_mw.issuer import GrantError, Issuer, IssuerApp
+from jwtconnect_mw.issuer import errors as issuer_errors
 from jwtconnect_mw.keys import sources, state
 from jwtconnect_mw.testing import FakeIssuer
 
@@ -35,6 +39,7 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 ISSUER, AUDIENCE = "https://as.example", "https://api.example"
 SECRET = "a shared secret of more than thirty-two octets"
+SECRETS = {"reports": "a secret of the client that makes reports", "api": "another secret, for the client of the API"}
 
 
 class Block(NamedTuple):
@@ -176,6 +181,98 @@ def own_tests(names: dict[str, Any], _issuer: FakeIssuer) -> None:
         test()
 
 
+def over_http(app: Any) -> Callable[..., httpx.Response]:
+    """Requests to an application, over either interface."""
+    asynchronous = inspect.iscoroutinefunction(app) or inspect.iscoroutinefunction(type(app).__call__)
+
+    def ask(method: str, path: str, **how: Any) -> httpx.Response:
+        async def asked() -> httpx.Response:
+            async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as client:
+                return await client.request(method, path, **how)
+
+        if asynchronous:
+            return asyncio.run(asked())
+        with httpx.Client(transport=httpx.WSGITransport(app), base_url="http://127.0.0.1") as client:
+            return client.request(method, path, **how)
+
+    return ask
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+def mounted(names: dict[str, Any], _issuer: FakeIssuer, app: str = "app", path: str = "/me") -> None:
+    """A session over the endpoints, from its begin to its end."""
+    ask, own = over_http(names[app]), names["issuer"]
+    assert ask("GET", path).status_code == 401
+    assert ask("GET", "/.well-known/oauth-authorization-server").json()["token_endpoint"] == f"{own.issuer}/oauth/token"
+    tokens = own.issue("bob", scope="read write")
+    form = {"grant_type": "refresh_token", "refresh_token": tokens.refresh_token}
+    first, again = (ask("POST", "/oauth/token", data=form) for _ in range(2))
+    assert (first.status_code, again.status_code) == (200, 200)
+    assert first.json()["refresh_token"] == again.json()["refresh_token"]
+    if names["auth"].health()[own.issuer]["keys"]:  # the API shares the issuer's keys
+        assert b"bob" in ask("GET", path, headers=bearer(first.json()["access_token"])).content
+    assert ask("POST", "/oauth/revoke", data={"token": first.json()["refresh_token"]}).status_code == 200
+    assert ask("POST", "/oauth/token", data=form).json()["error"] == "invalid_grant"
+    assert [key["kid"] for key in ask("GET", "/oauth/jwks").json()["keys"]] == [own.keys.signer().kid]
+
+
+def login(names: dict[str, Any], issuer: FakeIssuer) -> None:
+    ask = over_http(names["app"])
+    assert ask("POST", "/login", data={"username": "bob", "password": "wrong"}).status_code == 403
+    answer = ask("POST", "/login", data={"username": "bob", "password": "correct horse"})
+    assert answer.headers["Cache-Control"] == "no-store"
+    headers = bearer(answer.json()["access_token"])
+    assert ask("GET", "/me", headers=headers).json() == {"subject": "bob"}
+    assert ask("POST", "/logout", headers=headers).status_code == 204
+    assert ask("GET", "/me", headers=headers).status_code == 401
+    mounted(names, issuer)
+
+
+def clients(names: dict[str, Any], _issuer: FakeIssuer) -> None:
+    ask = over_http(IssuerApp(names["issuer"]))
+    pairs = {"reports": (400, 200), "api": (200, 200)}
+    asked = {"token": names["web"].access_token}
+    for name in pairs:
+        answer = ask("POST", "/introspect", data=asked, auth=(name, SECRETS[name]))
+        assert answer.json()["active"] is (name == "api")
+    granted = ask("POST", "/token", data={"grant_type": "client_credentials"}, auth=("reports", SECRETS["reports"]))
+    assert (granted.status_code, granted.json()["scope"]) == (200, "read")
+    assert ask("POST", "/introspect", data=asked, auth=("api", "wrong")).status_code == 401
+
+
+def issuer_keys(names: dict[str, Any], _issuer: FakeIssuer) -> None:
+    keys = names["issuer"].keys
+    assert [key.state for key in keys.list()] == ["current", "next"]
+    before = keys.signer().kid
+    keys.drop(before)
+    keys.drop(keys.refresh_secrets()[0].kid)
+    assert before not in {key["kid"] for key in names["issuer"].key_set()["keys"]}
+
+
+def hooks(names: dict[str, Any], _issuer: FakeIssuer) -> None:
+    own = names["issuer"]
+    assert own.introspect(names["tokens"].access_token, caller=own.clients.find("first-party"))["active"] is False
+    with pytest.raises(GrantError, match="not active"):
+        own.issue("mallory")
+    guard = BearerAuth(TrustedIssuer(own.issuer, audience=AUDIENCE, keys=own), revocations=own.revocations)
+    token = guard.authenticate("Bearer " + names["tokens"].access_token)
+    assert token is not None
+    assert token.claims["roles"] == ("editor",)
+
+
+def own_list(names: dict[str, Any], _issuer: FakeIssuer) -> None:
+    suite = names["TestMyList"]()
+    tests = [getattr(suite, name) for name in dir(suite) if name.startswith("test_")]
+    plain = [test for test in tests if not inspect.signature(test).parameters]
+    assert len(plain) > 10
+    for test in plain[:10]:
+        with contextlib.suppress(unittest.SkipTest):  # this list does not outlive its process
+            test()
+
+
 def protects(names: dict[str, Any], issuer: FakeIssuer) -> None:
     """What is asked of every recipe that has no check of its own."""
     Session(names["app"], issuer).refused_then_accepted()
@@ -191,8 +288,15 @@ CHECKS: dict[str, Callable[[dict[str, Any], FakeIssuer], None]] = {
     "Prefetch and health": health,
     "Audit": audit,
     "Testing your application": own_tests,
+    "A login in Flask": login,
+    "Mounting in Starlette and FastAPI": mounted,
+    "Mounting in any ASGI host": mounted,
+    "Clients": clients,
+    "Keys of the issuer": issuer_keys,
+    "Choosing a revocation list": own_list,
+    "Hooks": hooks,
 }
-DJANGO = [block for block in PYTHON if block.heading.startswith("Django")]
+DJANGO = [block for block in PYTHON if "import get_" in block.code or block.heading == "Django views"]
 
 
 @pytest.fixture
@@ -209,6 +313,8 @@ def workplace(issuer: FakeIssuer, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     (tmp_path / "jwks.json").write_text(json.dumps({"keys": [jwk]}))
     (tmp_path / "as-public.pem").write_bytes(native.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
     monkeypatch.setenv("JWT_SECRET", SECRET)
+    for name, secret in SECRETS.items():
+        monkeypatch.setenv(f"{name.upper()}_SECRET", secret)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -238,7 +344,9 @@ def test_django(workplace: Path) -> None:
     command = [sys.executable, "-m", "tests.test_readme"]
     environ = {**os.environ, "PYTHONPATH": paths, "DJANGO_SETTINGS_MODULE": "mysite.settings"}
     done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
-    assert (done.returncode, done.stdout) == (0, "Django under WSGI\nDjango under ASGI\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, "Django under WSGI\nDjango under ASGI\nMounting in Django\n"), (
+        done.stderr
+    )
 
 
 def test_every_check_has_its_block() -> None:
@@ -298,7 +406,16 @@ def test_table_of_errors_is_complete() -> None:
     assert set(written) == {(kind.reason, kind.status, kind.error) for kind in kinds()}
 
 
-@pytest.mark.parametrize("configured", [TrustedIssuer, BearerAuth, HttpFetch])
+def test_table_of_the_issuers_errors_is_complete() -> None:
+    written = [
+        (unquoted(reason), int(status), unquoted(code)) for reason, status, code, _ in table("Errors of the issuer")
+    ]
+    leaves = {kind for kind in vars(issuer_errors).values() if inspect.isclass(kind) and issubclass(kind, GrantError)}
+    leaves -= {GrantError, issuer_errors.InvalidGrant}
+    assert sorted(written) == sorted((kind.reason, kind.status, kind.error) for kind in leaves)
+
+
+@pytest.mark.parametrize("configured", [TrustedIssuer, BearerAuth, HttpFetch, Issuer, IssuerApp])
 def test_tables_of_settings_are_complete(configured: type) -> None:
     parameters = list(inspect.signature(configured).parameters.values())
     rows = table(configured.__name__)
@@ -334,6 +451,8 @@ def django_apps() -> None:
     with FakeIssuer(audience=AUDIENCE) as running:
         for block in DJANGO:
             names = names_in(block, running)
+            if "endpoints" in names:
+                mounted(names, running, "application")
             if "application" in names:
                 Session(names["application"], running).refused_then_accepted()
                 print(block.heading)

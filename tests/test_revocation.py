@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+import gc
 import logging
-import threading
+import os
+import subprocess
+import sys
+import tracemalloc
+import weakref
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from jwtconnect_mw import AuthError
 from jwtconnect_mw.revocation import MemoryRevocationList
-from jwtconnect_mw.testing import ManualClock
+from jwtconnect_mw.testing import ManualClock, RevocationListConformance
+from jwtconnect_mw.testing.revocation.backend import FAMILY, present, revoked
+from jwtconnect_mw.testing.revocation.races import together
 
 from .kit import ISSUER, NOW, auth, policy, token
+from .test_fork import Child
 
 List = MemoryRevocationList
+
+
+class TestConformance(RevocationListConformance):
+    def make(self, clock: Callable[[], float]) -> List:
+        return List(clock=clock)
 
 
 def started_at(moment: float) -> dict[str, Any]:
@@ -107,24 +121,117 @@ def test_memory_returns_with_further_writes() -> None:
     assert len(revocations) == 70
 
 
-def test_many_threads() -> None:
+def test_memory_returns_a_little_at_a_time() -> None:
+    """All of it, though some entries stay, and in steps whose work is bounded."""
+    clock = ManualClock(NOW)
+    revocations = List(clock=clock)
+    gc.collect()
+    tracemalloc.start()
+    try:
+        start = tracemalloc.get_traced_memory()[0]
+        for number in range(50_000):
+            revocations.revoke_token(ISSUER, f"token-{number}", expires_at=NOW + 3600 + (number % 100 == 0) * 86_400)
+        held = tracemalloc.get_traced_memory()[0] - start
+        clock.advance(3600 + 360)
+        steps = [revocations.purge(clock.now, limit=16) for _ in range(50_000 // 16)]
+        assert max(steps) == 16
+        assert revocations.purge(clock.now) == 0
+        gc.collect()
+        assert len(revocations) == 500
+        assert tracemalloc.get_traced_memory()[0] - start < held / 20
+    finally:
+        tracemalloc.stop()
+    assert all(
+        revocations.is_revoked(ISSUER, f"token-{number}", None, None, None, clock.now)
+        for number in range(0, 50_000, 100)
+    )
+
+
+def test_what_is_prolonged_again_and_again_takes_no_more_memory() -> None:
     revocations = List(clock=ManualClock(NOW))
-    start = threading.Barrier(8)
+    for number in range(100):
+        revocations.revoke_session(ISSUER, "s", expires_at=NOW + number)
+        revocations.revoke_subject(ISSUER, "bob", expires_at=NOW + number)
+        present(revocations, number, NOW, keep_until=NOW + 500 + number)
+    assert len(revocations) == len(revocations._ends) == 3
 
-    def work(name: int) -> None:
-        start.wait()
-        for number in range(500):
-            revocations.revoke_token(ISSUER, f"{name}-{number}", expires_at=NOW + number)
-            assert revocations.is_revoked(ISSUER, f"{name}-{number}", None, None, None, NOW)
 
-    threads = [threading.Thread(target=work, args=(name,)) for name in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(revocations) == 4000
-    assert revocations.purge(NOW + 10_000, limit=10_000) == 4000
-    assert len(revocations) == 0
+def test_what_ended_and_is_written_again_is_purged_again() -> None:
+    clock = ManualClock(NOW)
+    revocations = List(clock=clock)
+    for _ in range(3):
+        revocations.revoke_session(ISSUER, "s", expires_at=clock.now)
+        present(revocations, 0, clock.now, keep_until=clock.now)
+        clock.advance(1000)
+    assert revocations.purge(clock.now) == 2
+    assert len(revocations) == len(revocations._ends) == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_fork_while_a_thread_writes() -> None:
+    revocations = List(clock=ManualClock(NOW))
+    revocations.revoke_token(ISSUER, "before")
+    with revocations._lock:
+        assert Child(lambda: _use(revocations)).result() == [True, True, "advanced"]
+    assert _use(revocations) == [True, True, "advanced"]
+
+
+def _use(revocations: List) -> list[object]:
+    revocations.revoke_token(ISSUER, "x")
+    found = [revoked(revocations, token="before"), revoked(revocations, token="x")]
+    return [*found, present(revocations, 0).answer]
+
+
+def test_a_fork_between_the_two_writes_of_an_entry() -> None:
+    """The end was noted, the entry not yet written: it is purged all the same when it is written later."""
+    revocations = List(clock=ManualClock(NOW))
+    revocations._expect(0, (ISSUER, "x"), NOW + 1.0)
+    assert revocations.purge(NOW + 1) == 1
+    revocations._expect(0, (ISSUER, "x"), NOW + 1.0)
+    revocations.revoke_token(ISSUER, "x", expires_at=NOW)
+    assert len(revocations) == 1
+    for _ in range(3):
+        revocations.purge(NOW + 360)
+    assert len(revocations) == len(revocations._ends) == 0
+
+
+def test_families_of_before_the_list_are_unknown() -> None:
+    revocations = List(clock=ManualClock(NOW + 0.5))
+    assert revocations.current(FAMILY) == 0
+    old = replace(FAMILY, started=NOW - 1)
+    assert revocations.current(old) is None
+    assert present(revocations, 0, family=old).answer == "unknown"
+
+
+def test_a_list_that_is_gone_is_not_kept() -> None:
+    """The hook that runs after a fork holds nothing alive."""
+    gone = weakref.ref(List())
+    gc.collect()
+    assert gone() is None
+
+
+def test_names_of_the_package() -> None:
+    from jwtconnect_mw import revocation
+    from jwtconnect_mw.revocation.sqlite import SQLiteRevocationList
+
+    assert revocation.SQLiteRevocationList is SQLiteRevocationList
+    with pytest.raises(AttributeError):
+        _ = revocation.NoSuchList
+    script = "import sys, jwtconnect_mw.revocation, jwtconnect_mw.wsgi; print('sqlite3' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, check=True).stdout.strip() == b"False"
+
+
+def test_a_backend_must_be_made() -> None:
+    with pytest.raises(TypeError, match="overridden"):
+        RevocationListConformance().make(ManualClock(NOW))
+
+
+def test_what_a_conformance_test_says_of_a_thread_that_fails() -> None:
+    def fail() -> None:
+        raise KeyError("x")
+
+    with pytest.raises(KeyError):
+        together([fail, lambda: None])
 
 
 class Broken:

@@ -45,7 +45,9 @@ def certificate(signer: SigningKey) -> str:
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "as.example")])
     builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).serial_number(1)
     builder = builder.not_valid_before(datetime(2000, 1, 1)).not_valid_after(datetime(2001, 1, 1))
-    signed = builder.public_key(signer._native.public_key()).sign(signer._native, hashes.SHA256())
+    signed = builder.public_key(signer._native.public_key()).sign(
+        signer._native, None if signer.alg == "EdDSA" else hashes.SHA256()
+    )
     return signed.public_bytes(Encoding.PEM).decode()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +10,15 @@ from jwtconnect_mw import ANY_AUDIENCE, AccessToken, Anonymous, AuthError, Beare
 from jwtconnect_mw import TrustedIssuer as Trusted
 from jwtconnect_mw.asgi import BearerMiddleware as AsgiMiddleware
 from jwtconnect_mw.fetch import Fetched
-from jwtconnect_mw.revocation import MemoryRevocationList, RevocationLookup
-from jwtconnect_mw.testing import FakeIssuer, ManualClock
+from jwtconnect_mw.issuer import GrantError, Issuer, IssuerApp, SigningKeys, Tokens
+from jwtconnect_mw.revocation import (
+    Family,
+    MemoryRevocationList,
+    RevocationList,
+    RevocationLookup,
+    SQLiteRevocationList,
+)
+from jwtconnect_mw.testing import FakeIssuer, ManualClock, RevocationListConformance
 from jwtconnect_mw.wsgi import BearerMiddleware as WsgiMiddleware
 
 if TYPE_CHECKING:
@@ -50,6 +57,21 @@ def build(wsgi: WSGIApplication, asgi: ASGI3Application) -> tuple[WSGIApplicatio
     return WsgiMiddleware(wsgi, auth), AsgiMiddleware(asgi, auth)
 
 
+class Conformance(RevocationListConformance):
+    def make(self, clock: Callable[[], float]) -> RevocationList:
+        return SQLiteRevocationList(Path("revoked.db"), clock=clock, timeout=1)
+
+
+def rotate(revocations: RevocationList) -> str:
+    start: int = revocations.start_family("https://as.example", "alice", alone=True, expires_at=5.0)
+    family = Family("https://as.example", "sid", "alice", "client", start)
+    step = revocations.advance(
+        family, 0, client_id="client", issued_at=1, expires_at=2, keep_until=3.0, now=1.5, grace=10
+    )
+    current: int | None = revocations.current(family)
+    return f"{step.answer} {step.sequence} {current} {revocations.blocking} {revocations.shared}"
+
+
 async def use(auth: BearerAuth) -> str | None:
     try:
         token: AccessToken | None = auth.authenticate("Bearer x", method="GET", path="/")
@@ -68,3 +90,37 @@ async def use(auth: BearerAuth) -> str | None:
     with FakeIssuer(alg="RS256") as issuer:
         issuer.outage = "drip"
     return claims.get("sub") or who.display_name or state or str(scopes)
+
+
+def issue(wsgi: WSGIApplication, asgi: ASGI3Application) -> tuple[WSGIApplication, ASGI3Application, ASGI3Application]:
+    issuer = Issuer(
+        "https://as.example/tenant",
+        audience=["https://api.example"],
+        keys=SigningKeys(Path("keys.json"), algorithm="RS256"),
+        revocations=MemoryRevocationList(),
+        clients={"web": "a secret of 32 characters or more", "api": {"secret": "sha256:00", "audiences": ["a"]}},
+        claims=lambda known: {"name": str(known["sub"])},
+        is_active=lambda subject: subject != "mallory",
+        on_event=refused,
+    )
+    try:
+        tokens: Tokens = issuer.issue("alice", scope="read", client_id="web")
+        text: str = tokens.access_token
+        print(issuer.refresh(tokens.refresh_token or text, scope="read", client_id="web").expires_in)
+    except GrantError as error:
+        print(error.status, error.error, error.reason, error.description)
+    issuer.revoke(subject="alice", before=5.0)
+    issuer.keys.drop(issuer.keys.rotate(at_once=True))
+    app = IssuerApp(
+        issuer,
+        paths={"token": "/t", "introspection": None},
+        mount="/oauth",
+        auth=BearerAuth(Trusted("https://as.example/tenant", audience="a", keys=issuer.key_set())),
+        allow_memory=True,
+        threads=4,
+        waiting=10,
+    )
+    mounted: WSGIApplication = app
+    face: ASGI3Application = app.asgi
+    app.close()
+    return app.well_known(mounted if wsgi is None else wsgi), app.well_known_asgi(asgi), face

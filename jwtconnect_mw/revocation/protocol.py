@@ -60,12 +60,21 @@ class Step:
     expires_at: int = 0
 
 
+class SubjectRevokedError(ValueError):
+    """No family of this subject can start now: it is revoked well beyond this moment."""
+
+    def __init__(self) -> None:
+        super().__init__("the subject is revoked for some time to come")
+
+
 class RevocationList(RevocationLookup, Protocol):
     """What an issuer needs of a list as well. Every method is safe for threads and takes effect at once, or raises.
 
     ``blocking``: whether a look-up does I/O, so that ASGI asks in a thread. ``shared``: whether other processes see it.
     Entries end by themselves: ``expires_at`` is the greatest ``exp`` that one can meet, in seconds, and KEEP_AFTER is
     added to it; where it is not known, FAMILY_LIFETIME from now is taken. An entry never ends sooner than it was to.
+    A time that is not a number raises ValueError.
+    A list has a birth: before that second it knows nothing, because it lives in memory or its data is new.
     """
 
     @property
@@ -88,6 +97,7 @@ class RevocationList(RevocationLookup, Protocol):
         """Refuse every token of ``subject`` whose family started before ``before`` (default: now).
 
         A whole second takes in the tokens of that second, because the claims it is compared with are rounded down.
+        Without ``before``, every family that ``start_family`` has started is taken in, also one ahead of the clock.
         """
         ...
 
@@ -96,6 +106,7 @@ class RevocationList(RevocationLookup, Protocol):
 
         ``alone``: every family of the subject that started earlier is revoked in the same step, so that of several
         calls at once the last one's family is good and no other. ``expires_at``: of that entry.
+        Raises SubjectRevokedError where that would be more than a minute from now.
         """
         ...
 
@@ -119,6 +130,7 @@ class RevocationList(RevocationLookup, Protocol):
         the number before it by the same client within ``grace`` seconds of its first advance: the stored successor;
         else "reuse", and the session is revoked in the same step. No record means number 0. The record and that
         revocation are kept until ``keep_until`` (seconds, margin included), never shorter than told before.
+        ``revocation.rotation.decide`` is this rule, for every backend.
         """
         ...
 

@@ -12,7 +12,7 @@ from importlib import metadata
 from .report import Verdict, goals
 from .tokens import ALGORITHMS
 
-SECTIONS = ("request", "scaling", "memory", "import", "servers")
+SECTIONS = ("request", "scaling", "memory", "revocation", "issuing", "import", "servers")
 PARTS = ("cryptography", "cryptojwt", "oidcmsg", "PyJWT", "Flask-JWT-Extended", "Authlib", "Starlette", "Flask")
 
 

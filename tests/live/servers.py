@@ -37,30 +37,30 @@ class Server:
 
 SERVERS = {
     "gunicorn": Server(
-        "gunicorn --preload --workers 2 --bind fd://{fd} tests.live.app:wsgi",
+        "gunicorn --preload --workers 2 --bind fd://{fd} {module}:wsgi",
         workers=2,
         keeps_alive=False,
         long_headers=False,
     ),
-    "waitress": Server("tests.live.waitress_on {fd}"),
+    "waitress": Server("tests.live.waitress_on {fd} {module}"),
     "granian-wsgi": Server(
-        "granian --interface wsgi --backpressure 8 --port {port} tests.live.app:wsgi",
+        "granian --interface wsgi --backpressure 8 --port {port} {module}:wsgi",
         drops_octets=True,
     ),
     "gunicorn-uvicorn": Server(
-        "gunicorn --preload --workers 2 -k uvicorn_worker.UvicornWorker --bind fd://{fd} tests.live.app:asgi",
+        "gunicorn --preload --workers 2 -k uvicorn_worker.UvicornWorker --bind fd://{fd} {module}:asgi",
         asgi=True,
         workers=2,
         denial=True,
     ),
-    "uvicorn": Server("uvicorn --lifespan on --fd {fd} tests.live.app:asgi", asgi=True, denial=True),
-    "hypercorn": Server("hypercorn --workers 0 --bind fd://{fd} tests.live.app:asgi", asgi=True, denial=True),
+    "uvicorn": Server("uvicorn --lifespan on --fd {fd} {module}:asgi", asgi=True, denial=True),
+    "hypercorn": Server("hypercorn --workers 0 --bind fd://{fd} {module}:asgi", asgi=True, denial=True),
     "gunicorn-asgi": Server(
-        "gunicorn --worker-class asgi --bind fd://{fd} tests.live.app:asgi",
+        "gunicorn --worker-class asgi --bind fd://{fd} {module}:asgi",
         asgi=True,
         long_headers=False,
     ),
-    "granian-asgi": Server("granian --interface asgi --port {port} tests.live.app:asgi", asgi=True, denial=True),
+    "granian-asgi": Server("granian --interface asgi --port {port} {module}:asgi", asgi=True, denial=True),
 }
 
 
@@ -101,22 +101,32 @@ class Running:
 
 
 @contextmanager
-def started(name: str, folder: Path) -> Iterator[Running]:
-    """The server, from start to end, with an issuer of its own."""
+def started(
+    name: str, folder: Path, module: str = "tests.live.app", port: int = 0, **environ: str
+) -> Iterator[Running]:
+    """The server, from start to end, with an issuer of its own. ``module`` has the applications wsgi and asgi."""
     server, log = SERVERS[name], folder / f"{name}.log"
-    with FakeIssuer() as issuer, socket.socket() as held, log.open("wb") as output:
+    with FakeIssuer() as issuer, socket.socket() as held, log.open("ab") as output:
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)  # one that is only held lets the server's in
-        held.bind(("127.0.0.1", 0))
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(("127.0.0.1", port))
         takes_fd = "{fd}" in server.command
         if takes_fd:
             held.listen(128)
         held.set_inheritable(True)
         port = held.getsockname()[1]
-        command = server.command.format(fd=held.fileno(), port=port)
+        command = server.command.format(fd=held.fileno(), port=port, module=module)
         process = subprocess.Popen(
             [sys.executable, "-m", *command.split()],
             cwd=ROOT,
-            env={**os.environ, "LIVE_ISSUER": issuer.url, "HOME": str(folder), "XDG_RUNTIME_DIR": str(folder)},
+            env={
+                **os.environ,
+                "LIVE_ISSUER": issuer.url,
+                "LIVE_URL": f"http://127.0.0.1:{port}",
+                "HOME": str(folder),
+                "XDG_RUNTIME_DIR": str(folder),
+                **environ,
+            },
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

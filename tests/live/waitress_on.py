@@ -1,12 +1,11 @@
-"""``python -m tests.live.waitress_on FD``: waitress on a socket that was handed over, which its command cannot take."""
+"""``python -m tests.live.waitress_on FD MODULE``: waitress on a socket, which its own command cannot take."""
 
 from __future__ import annotations
 
+import importlib
 import socket
 import sys
 
 import waitress
 
-from .app import wsgi
-
-waitress.serve(wsgi, sockets=[socket.socket(fileno=int(sys.argv[1]))])
+waitress.serve(importlib.import_module(sys.argv[2]).wsgi, sockets=[socket.socket(fileno=int(sys.argv[1]))])

@@ -1,4 +1,4 @@
-"""Issuers that other people wrote (npm packages), each as a process of its own on a free port of loopback."""
+"""Issuers and clients that other people wrote (npm packages), each as a process of its own; issuers on loopback."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ import shutil
 import subprocess
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -91,6 +92,15 @@ def _npm_ci() -> None:
         unreachable = UNREACHABLE.search(done.stderr)
         require("node", unreachable is None, f"the npm registry cannot be reached ({unreachable and unreachable[1]})")
         assert done.returncode == 0, done.stderr[-2000:]
+
+
+def driven(script: str, task: Mapping[str, Any]) -> dict[str, Any]:
+    """What a script of this directory tells of the ``task`` that it did: the JSON line that it ends with."""
+    command = ["node", script, json.dumps(task)]
+    done = subprocess.run(command, check=False, cwd=HERE, capture_output=True, text=True, timeout=READY_WITHIN)
+    assert done.returncode == 0, done.stderr[-3000:]
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
 
 
 @contextmanager
