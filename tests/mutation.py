@@ -185,6 +185,12 @@ class Judge:
             raise session.Interrupted("the tests cannot be collected")
         self.session = session
         self.items: dict[str, Any] = {item.nodeid: item for item in session.items}
+        self.functions = [
+            one
+            for one in gc.get_objects()
+            if type(one) is FunctionType and one.__code__.co_filename.startswith(str(PACKAGE))
+        ]
+        gc.freeze()  # or the collector of each fork would copy what all share
         with tempfile.TemporaryDirectory() as place:
             self.place = Path(place)
             self._survey()
@@ -251,7 +257,7 @@ class Judge:
     def _survives(self, mutant: Mutant) -> bool:
         tests: set[str] = set().union(*(self.by_line[mutant.module, line] for line in mutant.head))
         at_import = "import" in tests
-        replaced = replace_code(mutant)
+        replaced = replace_code(self.functions, mutant)
         if replaced and not self._run([self.items[name] for name in self._in_order(tests - {"import"}, mutant)]):
             return False
         return (replaced and not at_import) or passes_anew(mutant, self.place)
@@ -273,15 +279,15 @@ class Judge:
         return True
 
 
-def replace_code(mutant: Mutant) -> bool:
-    """Give every function of the module its code in the mutant; False where that cannot be all of the mutation."""
+def replace_code(functions: list[FunctionType], mutant: Mutant) -> bool:
+    """Give the ``functions`` of the module their code in the mutant; False where that is not all of the mutation."""
     path = str(PACKAGE / f"{mutant.module}.py")
     new: dict[tuple[str, int], list[CodeType]] = defaultdict(list)
     for code in _codes(compile(mutant.text, path, "exec", dont_inherit=True)):
         new[code.co_name, code.co_firstlineno].append(code)
     changed = False
-    for function in gc.get_objects():
-        if type(function) is FunctionType and function.__code__.co_filename == path:
+    for function in functions:
+        if function.__code__.co_filename == path:
             old = function.__code__
             codes = new[old.co_name, old.co_firstlineno]
             if old in codes:

@@ -36,6 +36,21 @@ def test_it_keeps_its_weight() -> None:
     assert cache.get("heavy") == 1
 
 
+def test_no_more_goes_than_there_must_be_room_for() -> None:
+    cache = filled(1000, 100, 10, each=10)
+    for number in range(2):
+        cache.put("new", number, 10)
+    assert len(cache) == 10
+    assert cache.get("new") == 1
+
+
+def test_what_came_once_is_remembered_for_a_while() -> None:
+    cache = filled(10, 10**6, 10)
+    for name in "abca":
+        cache.put(name, 1, 1)
+    assert [name for name in "abc" if cache.get(name) is not None] == ["a"]
+
+
 def test_what_is_too_heavy_or_a_size_of_nothing_is_not_kept() -> None:
     assert len(filled(10, 100, 1, each=101)) == 0
     assert len(filled(10, 100, 1, each=100)) == 1
