@@ -68,6 +68,58 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "_scopes: condition always: len(value) <= _REMEMBERED_SCOPE": "memory: it only says what is remembered",
         "_scopes: boundary moved: len(value) <= _REMEMBERED_SCOPE": "memory: it only says what is remembered",
     },
+    "verifier": {
+        "KeysWanted.__init__: call removed: super().__init__()": "what it would show are an issuer and a future, no token",
+        "TokenVerifier.cached: condition always: entry.snapshot is not snapshot": (
+            "speed: the key is looked up also where it cannot have changed"
+        ),
+        "TokenVerifier.cached: one condition of several removed: not keys.good_from <= now < keys.refresh_at": (
+            "speed: tend() asks that itself"
+        ),
+        "TokenVerifier.cached: one condition of several removed: not keys.tend(now)": (
+            "speed: the token is verified anew, and its keys are tended there"
+        ),
+        "TokenVerifier.cached: boundary 1 moved: keys.good_from <= now < keys.refresh_at": (
+            "speed: tend() asks that itself"
+        ),
+        "TokenVerifier.verify: one condition of several removed: not segments[0]": (
+            "nothing is no JSON: refused as malformed when the header is read"
+        ),
+        "TokenVerifier.verify: condition always: header is None": "speed: a known header is read again, to the same value",
+        "TokenVerifier.verify: condition never: self._store.snapshot is snapshot and not "
+        "self._has_come_back(error, header, now)": "speed: a second look at the same keys comes to the same verdict",
+        "TokenVerifier.verify: raise removed: raise": "speed: a second look at the same keys comes to the same verdict",
+        "TokenVerifier.verify: one condition of several removed: not known": "speed: what is there already stays",
+        'TokenVerifier.verify: condition always: claims.get("iss") != key.issuer': (
+            "speed: the twin of a key for its own issuer is that key"
+        ),
+        'TokenVerifier.verify: condition always: b"[" in payload': "speed: without a list nothing is changed",
+        "TokenVerifier._verified_by: one condition of several removed: state.good_from <= now < state.refresh_at": (
+            "speed: tend() asks that itself"
+        ),
+        "TokenVerifier._verified_by: boundary 1 moved: state.good_from <= now < state.refresh_at": (
+            "speed: tend() asks that itself"
+        ),
+        "TokenVerifier._verified_by: one condition of several removed: not self._store.may_seek(now)": (
+            "where nothing may be sought, what is called next gives the same reason"
+        ),
+        "TokenVerifier._has_come_back: condition never: not isinstance(error, (UnknownKey, UnusableKey))": (
+            "speed: a second look at the same keys comes to the same verdict"
+        ),
+        "TokenVerifier._refusal_without_key: one condition of several removed: not tried": (
+            "where a key was tried and nothing may be sought, the caller has refused already"
+        ),
+    },
+    "asgi": {
+        "BearerMiddleware.__call__: one condition of several removed: auth.has_public": (
+            "speed: without public paths the path is not looked at"
+        ),
+        "BearerMiddleware._refuse: condition always: auth.audited": "speed: nobody is told the path",
+        "mounted_path: one condition of several removed: root": "an empty root cuts nothing off",
+        "_is_plain: one condition of several removed: path != root": (
+            "the mount point itself is the empty path, which is never public"
+        ),
+    },
     "rules": {
         "Rules.is_public: one condition of several removed: not self._prefixes": (
             "speed: nothing starts with one of no prefixes"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 
@@ -171,6 +172,7 @@ def test_time_is_judged_again_at_a_hit() -> None:
     assert bearer_auth.authenticate(value)
     clock.now = NOW + 310
     assert reason_of(bearer_auth, value) == "expired"
+    assert len(bearer_auth._verifier._tokens) == 0
     clock.now = NOW
     assert bearer_auth.authenticate(value)
     clock.now = NOW - 31
@@ -226,14 +228,33 @@ def test_headers_are_remembered_after_a_good_signature_only() -> None:
     assert len(bearer_auth._verifier._headers) == 0
     bearer_auth.authenticate("Bearer " + token())
     assert len(bearer_auth._verifier._headers) == 1
-    bearer_auth.authenticate("Bearer " + token(header={"x": "y" * 500}))  # too long to remember
+    length = len(json.dumps({"alg": "ES256", "kid": key().kid, "typ": "at+jwt", "x": ""}))
+    bearer_auth.authenticate("Bearer " + token(header={"x": "y" * (385 - length)}))  # 514 characters: too long
     assert len(bearer_auth._verifier._headers) == 1
+    bearer_auth.authenticate("Bearer " + token(header={"x": "y" * (384 - length)}))
+    assert len(bearer_auth._verifier._headers) == 2
 
 
-def test_long_tokens_are_not_cached() -> None:
+@pytest.mark.parametrize(("length", "cached"), [(4096, True), (4097, False)])
+def test_long_tokens_are_not_cached(length: int, cached: bool) -> None:
     bearer_auth = auth()
-    value = "Bearer " + token({"x": "y" * 4000})
-    assert bearer_auth.authenticate(value) is not bearer_auth.authenticate(value)
+    some = (token({"x": "y" * long}, {"x": "z" * more}) for long in range(2600, 2900) for more in range(3))
+    value = "Bearer " + next(text for text in some if len(text) == length)
+    assert (bearer_auth.authenticate(value) is bearer_auth.authenticate(value)) == cached
+
+
+@pytest.mark.parametrize(("count", "more"), [(1, 0), (32, 0), (33, 33 * 128)])
+def test_many_scopes_weigh_more(count: int, more: int) -> None:
+    """Beside the length of the text, which is the same for all."""
+
+    def weight(scope: str) -> int:
+        bearer_auth = auth()
+        room = bearer_auth._verifier._tokens._room
+        assert bearer_auth.authenticate("Bearer " + token({"scope": scope}))
+        return room - bearer_auth._verifier._tokens._room
+
+    several = " ".join(f"s{number:02}" for number in range(count))
+    assert weight(several) - weight("s" * len(several)) == more
 
 
 def test_the_cache_can_be_off() -> None:

@@ -80,6 +80,17 @@ def test_keys_are_refreshed_between_70_and_80_percent_of_it(
     assert world.fetches == 2
 
 
+@pytest.mark.parametrize("cached", [False, True])
+def test_the_refresh_begins_at_its_moment(issuer: FakeIssuer, clock: ManualClock, cached: bool) -> None:
+    world = World(issuer, clock)
+    token = issuer.token()
+    assert world.verdict(token if cached else None) == "accepted"
+    clock.now = world.auth._store.issuers[issuer.url].refresh_at
+    assert world.verdict(token) == "accepted"
+    world.settle()
+    assert world.fetches == 2
+
+
 def test_the_moment_of_the_refresh_differs_between_processes(issuer: FakeIssuer, clock: ManualClock) -> None:
     moments: set[float] = set()
     for _ in range(20):

@@ -44,6 +44,37 @@ def test_a_rotated_key_is_found_by_the_request_that_needs_it(world: World) -> No
     assert world.fetches == 2
 
 
+def test_a_token_stays_remembered_while_its_key_stays(world: World) -> None:
+    value = f"Bearer {world.issuer.token()}"
+    accepted = world.auth.authenticate(value)
+    world.issuer.rotate()
+    world.refresh()
+    assert world.auth.authenticate(value) is accepted
+    world.issuer.published = world.issuer.published[-1:]
+    world.refresh()
+    assert world.verdict(value.removeprefix("Bearer ")) == "unknown_key"
+    assert len(world.auth._verifier._tokens) == 1  # of the fixture: nobody asked for that one since
+
+
+def test_a_rotated_key_without_kid_is_found(issuer: FakeIssuer, clock: ManualClock) -> None:
+    world = World(issuer, clock)
+    for _ in range(2):
+        key = issuer.rotate()
+        issuer.published = [{name: member for name, member in key.public_jwk().items() if name != "kid"}]
+        assert world.verdict(without_kid(issuer, key)) == "accepted"
+        clock.advance(COOLDOWN)
+    assert world.fetches == 2
+
+
+def test_a_forged_token_is_not_read_where_its_key_is_known(world: World) -> None:
+    """Also where a fetch may be made: the reason is the signature, whatever the claims say."""
+    header = {"kid": world.issuer.keys[0].kid}
+    for changes in ({}, {"exp": 5, "iat": 1}, {"iss": "https://evil.example"}):
+        forged = world.issuer.token(changes, header=header, key=foreign_key("ES256", "evil"))
+        assert world.verdict(forged) == "bad_signature"
+    assert world.fetches == 1
+
+
 @pytest.mark.parametrize("keys", [None, DISCOVERY])
 def test_rotation_within_the_cooldown_is_found_after_it(issuer: FakeIssuer, clock: ManualClock, keys: object) -> None:
     world = World(issuer, clock, keys=keys)

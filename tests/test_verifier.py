@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from jwtconnect_mw import AuthError, BearerAuth, TrustedIssuer
-from jwtconnect_mw._strict import json_object
+from jwtconnect_mw._strict import b64url_decode, json_object
 from jwtconnect_mw.testing import FakeIssuer, ManualClock
 
 from .cases import without_kid
-from .kit import AUDIENCE, auth, jwks, key, policy, raw, token
+from .kit import AUDIENCE, NOW, auth, jwks, key, policy, raw, token
 
 
 def reason_of(bearer_auth: BearerAuth, text: str) -> str | None:
@@ -53,6 +53,27 @@ def test_keys_that_land_while_a_key_is_looked_for_are_looked_at(
         assert reason_of(bearer_auth, issuer.token(key=key("ES256", "evil"))) == "unknown_key"
 
 
+def test_a_kid_that_moves_while_a_key_is_looked_for_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = ManualClock(NOW)
+    with FakeIssuer(clock=clock) as issuer:
+        bearer_auth = BearerAuth(policy(), TrustedIssuer(issuer.url, audience=issuer.audience), clock=clock)
+        bearer_auth.prefetch()
+        kid = {"kid": issuer.keys[0].kid}
+        issuer.published = [{**key("ES256", "new").public_jwk(), **kid}]
+        clock.advance(31)
+        store = bearer_auth._store
+        may_seek = store.may_seek
+
+        def landing(now: float) -> bool:
+            flight = store.issuers[issuer.url].begin(now)
+            if flight is not None:
+                flight.result(5)
+            return may_seek(now)
+
+        monkeypatch.setattr(store, "may_seek", landing)
+        assert reason_of(bearer_auth, issuer.token(key=key("ES256", "new"), header=kid)) is None
+
+
 def sharing(count: int, kid: str | None) -> tuple[BearerAuth, list[str]]:
     """Many issuers whose keys the header does not tell apart, and a token of each."""
     signers = [key("ES256", f"shared-{number}") for number in range(count)]
@@ -78,6 +99,13 @@ def test_a_key_vouches_for_its_own_issuer_only(count: int) -> None:
     bearer_auth, _ = sharing(count, "1")
     forged = token({"iss": "https://as-1.example"}, {"kid": "1"}, key("ES256", "shared-0"))
     assert reason_of(bearer_auth, forged) in ("untrusted_issuer", "bad_signature")
+
+
+@pytest.mark.parametrize(("count", "reason"), [(3, None), (4, "malformed_token")])
+def test_only_where_more_keys_fit_than_are_tried_the_unverified_payload_is_read(count: int, reason: str | None) -> None:
+    bearer_auth, _ = sharing(count, "1")
+    dear = token({"iss": "https://as-1.example", "x": [0] * 600}, {"kid": "1"}, key("ES256", "shared-1"))
+    assert reason_of(bearer_auth, dear) == reason
 
 
 @pytest.mark.parametrize("payload", ["bm90IGpzb24", "!"])
@@ -256,11 +284,54 @@ def test_tokens_too_long_to_be_read_unverified_still_get_their_keys() -> None:
 
 
 def test_a_key_of_one_issuer_that_fits_does_not_keep_another_issuers_keys_from_being_fetched() -> None:
-    with FakeIssuer() as issuer:
-        bearer_auth = BearerAuth(policy(keys=without_kid(key())), TrustedIssuer(issuer.url, audience=issuer.audience))
+    clock = ManualClock(NOW)
+    with FakeIssuer(clock=clock) as issuer:
+        bearer_auth = BearerAuth(
+            policy(keys=without_kid(key())), TrustedIssuer(issuer.url, audience=issuer.audience), clock=clock
+        )
         assert reason_of(bearer_auth, issuer.token()) is None
         forged = issuer.token(key=key("ES256", "evil"), header={"kid": issuer.keys[0].kid})
         assert reason_of(bearer_auth, forged) == "bad_signature"
+        clock.advance(31)
+        assert reason_of(bearer_auth, forged) == "bad_signature"
+        assert issuer.jwks_requests() == 1
+
+
+def test_a_key_that_was_tried_and_one_that_was_fetched_in_vain() -> None:
+    """A third issuer, not asked yet, keeps the question open whether a fetch may be made."""
+    with FakeIssuer() as issuer, FakeIssuer() as idle:
+        remote = (TrustedIssuer(one.url, audience=one.audience) for one in (issuer, idle))
+        bearer_auth = BearerAuth(policy(keys=without_kid(key())), *remote)
+        forged = issuer.token(key=key("ES256", "evil"), header={"kid": "nobody's"})
+        assert reason_of(bearer_auth, forged) == "bad_signature"
+        assert issuer.jwks_requests() == 1
+        assert idle.requests == []
+
+
+def test_the_longest_payload_that_is_read_unverified() -> None:
+    for octets, reason in ((4096, None), (4097, "keys_unavailable")):
+        with FakeIssuer() as issuer:
+            bearer_auth = BearerAuth(TrustedIssuer(issuer.url, audience=issuer.audience))
+            length = len(b64url_decode(issuer.token({"x": ""}).split(".")[1].encode()))
+            assert reason_of(bearer_auth, issuer.token({"x": "y" * (octets - length)})) == reason
+
+
+def test_a_shared_key_is_not_good_for_an_issuer_whose_own_keys_are_too_old() -> None:
+    clock = ManualClock(NOW)
+    with FakeIssuer(clock=clock) as one, FakeIssuer(clock=clock) as other:
+        shared = one.keys[0]
+        other.published = [shared.public_jwk()]
+        remote = (TrustedIssuer(issuer.url, audience=issuer.audience) for issuer in (one, other))
+        bearer_auth = BearerAuth(*remote, clock=clock)
+        bearer_auth.prefetch()
+        assert reason_of(bearer_auth, other.token(key=shared)) is None
+        other.outage = "error"
+        clock.advance(86_400)
+        flight = bearer_auth._store.issuers[one.url].begin(clock.now)
+        assert flight is not None
+        flight.result(5)
+        assert reason_of(bearer_auth, one.token(key=shared)) is None
+        assert reason_of(bearer_auth, other.token(key=shared)) == "untrusted_issuer"
 
 
 @pytest.mark.parametrize("count", [2, 3, 10])
@@ -300,14 +371,12 @@ def test_a_shared_key_that_one_issuer_withdrew_is_no_longer_good_for_its_tokens(
 def test_a_header_may_be_long_but_not_longer_than_its_bound() -> None:
     bearer_auth = auth()
 
-    def with_header_of(length: int) -> str:
-        start = len(token(header={"x5c": [""]}).partition(".")[0])
-        found = token(header={"x5c": ["M" * ((length - start) * 3 // 4)]})
-        assert len(found.partition(".")[0]) == length
-        return found
+    def with_header_of(octets: int) -> str:
+        length = len(json.dumps({"alg": "ES256", "kid": key().kid, "typ": "at+jwt", "x5c": [""]}))
+        return token(header={"x5c": ["M" * (octets - length)]})
 
-    assert reason_of(bearer_auth, with_header_of(8190)) is None
-    assert reason_of(bearer_auth, with_header_of(8194)) == "malformed_token"
+    assert reason_of(bearer_auth, with_header_of(6144)) is None  # 8192 characters
+    assert reason_of(bearer_auth, with_header_of(6145)) == "malformed_token"
 
 
 @pytest.mark.parametrize(
