@@ -69,7 +69,7 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "_scopes: boundary moved: len(value) <= _REMEMBERED_SCOPE": "memory: it only says what is remembered",
     },
     "verifier": {
-        "KeysWanted.__init__: call removed: super().__init__()": "what it would show are an issuer and a future, no token",
+        "KeysWanted.__init__: call removed: super().__init__()": "what it would show of itself holds no token",
         "TokenVerifier.cached: condition always: entry.snapshot is not snapshot": (
             "speed: the key is looked up also where it cannot have changed"
         ),
@@ -85,7 +85,7 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "TokenVerifier.verify: one condition of several removed: not segments[0]": (
             "nothing is no JSON: refused as malformed when the header is read"
         ),
-        "TokenVerifier.verify: condition always: header is None": "speed: a known header is read again, to the same value",
+        "TokenVerifier.verify: condition always: header is None": "speed: a known header is read again, to the same",
         "TokenVerifier.verify: condition never: self._store.snapshot is snapshot and not "
         "self._has_come_back(error, header, now)": "speed: a second look at the same keys comes to the same verdict",
         "TokenVerifier.verify: raise removed: raise": "speed: a second look at the same keys comes to the same verdict",
@@ -109,6 +109,18 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "TokenVerifier._refusal_without_key: one condition of several removed: not tried": (
             "where a key was tried and nothing may be sought, the caller has refused already"
         ),
+    },
+    "auth": {
+        "BearerAuth.refuse: condition always: response is None": "speed: the answer is prepared anew, to the same value",
+        "BearerAuth.refuse: condition never: not isinstance(error, (Unavailable, InsufficientScope))": (
+            "speed: the answer is prepared anew, to the same value"
+        ),
+        "BearerAuth._judged: one condition of several removed: self.has_public": (
+            "speed: of no prefixes none makes a path public"
+        ),
+        "BearerAuth._judged: condition always: is_new or self._required": "speed: what is called asks both again",
+        "BearerAuth._concluded: condition always: is_new": "speed: what the cache holds already stays",
+        "BearerAuth._concluded: one condition of several removed: self._required": "speed: no scopes are lacking of none",
     },
     "asgi": {
         "BearerMiddleware.__call__: one condition of several removed: auth.has_public": (

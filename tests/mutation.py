@@ -49,7 +49,7 @@ TESTS = {
     "verifier": "cases verifier cache unknown_keys key_age sources flights unusable_keys",
     "policy": "settings cases sources discovery published",
     "rules": "cases settings adapters urls wsgi asgi",
-    "auth": "cases settings adapters revocation gate verifier flights cors wsgi asgi package",
+    "auth": "cases cache settings adapters revocation gate verifier flights cors wsgi asgi package",
     "token": "token cases adapters verifier cache",
     "cache": "cache verifier cases fork",
     "gate": "gate revocation cases fork",

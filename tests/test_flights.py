@@ -169,6 +169,24 @@ def test_nobody_waits_longer_than_two_seconds(issuer: FakeIssuer, clock: ManualC
     assert gate.calls == 1
 
 
+def test_keys_that_come_when_the_loop_of_their_waiter_is_closed(
+    issuer: FakeIssuer,
+    clock: ManualClock,
+    gate: Gate,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("jwtconnect_mw.auth.MAX_WAIT", 0.01)
+    world = World(issuer, clock, fetch=gate)
+    assert asyncio.run(averdict(world, issuer.token())) == "keys_unavailable"
+    gate.opened.set()
+    for thread in threading.enumerate():
+        if thread.name == "jwtconnect_mw-keys":
+            thread.join(LIMIT)
+    assert world.verdict() == "accepted"
+    assert caplog.text == ""
+
+
 @pytest.mark.usefixtures("patience")
 def test_each_issuer_has_its_own_flight_and_places(clock: ManualClock, gate: Gate) -> None:
     with FakeIssuer(clock=clock) as one, FakeIssuer(clock=clock) as other:
