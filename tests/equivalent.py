@@ -111,7 +111,7 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         ),
     },
     "auth": {
-        "BearerAuth.refuse: condition always: response is None": "speed: the answer is prepared anew, to the same value",
+        "BearerAuth.refuse: condition always: response is None": "speed: the answer is made anew, to the same value",
         "BearerAuth.refuse: condition never: not isinstance(error, (Unavailable, InsufficientScope))": (
             "speed: the answer is prepared anew, to the same value"
         ),
@@ -120,7 +120,7 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         ),
         "BearerAuth._judged: condition always: is_new or self._required": "speed: what is called asks both again",
         "BearerAuth._concluded: condition always: is_new": "speed: what the cache holds already stays",
-        "BearerAuth._concluded: one condition of several removed: self._required": "speed: no scopes are lacking of none",
+        "BearerAuth._concluded: one condition of several removed: self._required": "speed: of none nothing is lacking",
     },
     "asgi": {
         "BearerMiddleware.__call__: one condition of several removed: auth.has_public": (
