@@ -166,6 +166,28 @@ def test_a_bad_setting_is_refused(field: str, settings: dict[str, Any]) -> None:
         make_auth(**settings)
 
 
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"algorithms": []}, "algorithms: at least one is needed"),
+        ({"algorithms": ["RS256", "RS1", "none"]}, "algorithms: unknown: RS1, none"),
+        ({"keys": "a secret given as text"}, "keys: neither a URL, nor PEM, nor an existing file"),
+        ({"keys": {"keys": []}}, "keys: no usable key: the set is empty"),
+        ({"keys": {"keys": [None, {}]}}, "keys: no usable key: not an object; unknown key type"),
+    ],
+    ids=repr,
+)
+def test_a_bad_policy_is_told_why(settings: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        policy(**settings)
+    assert str(caught.value).startswith(says)
+
+
+@pytest.mark.parametrize(("algorithm", "least"), [("HS256", 32), ("HS384", 48), ("HS512", 64)])
+def test_bounds_are_within(algorithm: str, least: int) -> None:
+    assert policy(keys=b"x" * least, algorithms=[algorithm], leeway=300).leeway == 300
+
+
 def test_scopes_may_come_from_anywhere_once() -> None:
     with pytest.raises(InsufficientScope) as caught:
         make_auth(required_scopes=(scope for scope in ("admin", "read"))).authenticate("Bearer " + token())  # type: ignore[arg-type]
