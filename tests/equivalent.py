@@ -142,4 +142,10 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "_freeze: condition always: kind is Claims": "it is called with lists and Claims only, and lists are done",
         "freeze_lists: condition always: type(value) in _CONTAINERS": "speed: anything else is frozen to itself",
     },
+    "keys/store": {
+        "Snapshot.find: condition never: not self._sole": "speed: nothing is found among no keys",
+        "KeyStore.__init__: condition always: not issuer.is_static": "speed: a static issuer is always quiet",
+        "KeyStore.may_seek: condition never: since <= now < until": "speed: each issuer is asked again, to the same end",
+        "KeyStore.may_seek: boundary 1 moved: since <= now < until": "speed: each issuer is asked again, to the same end",
+    },
 }

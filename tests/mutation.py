@@ -63,7 +63,7 @@ TESTS = {
     "keys/sources": "sources key_age settings published discovery fetch fork",
     "keys/state": "key_age unknown_keys flights outages sources unusable_keys fork published",
     "keys/discovery": "discovery key_age sources",
-    "keys/store": "unknown_keys key_age flights sources unusable_keys fork published verifier",
+    "keys/store": "unknown_keys key_age flights sources unusable_keys fork published verifier jose",
 }
 OPPOSITE: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt,

@@ -44,6 +44,20 @@ def test_a_rotated_key_is_found_by_the_request_that_needs_it(world: World) -> No
     assert world.fetches == 2
 
 
+def test_where_nothing_can_be_fetched_nothing_is_read(issuer: FakeIssuer, clock: ManualClock) -> None:
+    """From the moment of the fetch on: the reason is the unknown key, whatever the claims say."""
+    world = World(issuer, clock)
+    assert world.verdict() == "accepted"
+    for _ in range(2):
+        assert world.verdict(issuer.token({"exp": 5, "iat": 1}, header={"kid": "unknown"})) == "unknown_key"
+        clock.advance(COOLDOWN - 1)
+
+
+def test_a_prefetch_fetches_what_is_missing_only(world: World) -> None:
+    world.auth.prefetch()
+    assert world.fetches == 1
+
+
 def test_a_token_stays_remembered_while_its_key_stays(world: World) -> None:
     value = f"Bearer {world.issuer.token()}"
     accepted = world.auth.authenticate(value)
