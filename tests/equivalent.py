@@ -149,10 +149,15 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "KeyStore.may_seek: boundary 1 moved: since <= now < until": "speed: each issuer is asked again",
     },
     "keys/discovery": {
-        "DiscoverySource.load: one condition of several removed: source is None": "without a source its time is over too",
+        "DiscoverySource.load: one condition of several removed: source is None": "without a source its time is over",
         "DiscoverySource._read: one condition of several removed: document is None": (
             "for the type checker: nobody answers 304 who was sent no validators"
         ),
         "_left: boundary moved: left <= 0": "no test can hold the instant at which the time is over",
+    },
+    "keys/sources": {
+        "UrlSource.load: one condition of several removed: known is not None": (
+            "for the type checker: where nothing is known no validators are sent, and no document is None"
+        ),
     },
 }

@@ -223,7 +223,7 @@ def test_nothing_is_asked_when_the_time_is_over() -> None:
         raise AssertionError("it was asked")
 
     source = DiscoverySource("https://as.example", lambda *_: pytest.fail("there are no keys"), trust_http=False)
-    with pytest.raises(SourceError, match="^discovery failed: timed out, then timed out$"):
+    with pytest.raises(SourceError, match=r"^discovery failed: timed out, then timed out$"):
         source.load(fetch, 0.0, NOW)
 
 

@@ -50,6 +50,7 @@ def issuer(clock: ManualClock) -> Iterator[FakeIssuer]:
         ({"cache-control": "max-age=600", "age": "100"}, 500),
         ({"cache-control": "max-age=600", "age": " 0100 "}, 500),
         ({"cache-control": "max-age=600", "age": "9000"}, 60),
+        ({"cache-control": "max-age=600", "age": "9999999999"}, 60),
         ({"cache-control": "max-age=600", "age": "-5"}, 600),
         ({"cache-control": "max-age=600", "age": "x"}, 600),
         ({"cache-control": "max-age=600", "age": "\u0661"}, 600),
