@@ -12,6 +12,7 @@ of its statement are run first. What is executed at import needs a process of it
 from __future__ import annotations
 
 import ast
+import faulthandler
 import gc
 import importlib
 import os
@@ -38,7 +39,7 @@ from .equivalent import EQUIVALENT
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "jwtconnect_mw"
 WORKERS = 2
-SECONDS = 20  # for one test
+SECONDS, MOST_SECONDS = 20, 120  # for one test, and for all that are run against one mutant: one that hangs has fallen
 # Which tests may tell, for each module; those that likely do come first.
 TESTS = {
     "_http": "cases urls wsgi asgi adapters",
@@ -259,6 +260,7 @@ class Judge:
         return [found[number] for number in sorted(alive)]
 
     def _survives(self, mutant: Mutant) -> bool:
+        faulthandler.dump_traceback_later(MOST_SECONDS, exit=True)
         tests: set[str] = set().union(*(self.by_line[mutant.module, line] for line in mutant.head))
         at_import = "import" in tests
         replaced = replace_code(self.functions, mutant)
