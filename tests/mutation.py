@@ -237,8 +237,6 @@ class Judge:
         unknown = [mutant for mutant in alive if mutant.name not in reasons]
         stale = reasons.keys() - {mutant.name for mutant in alive}
         print(f"{module}: {len(found)} mutants, {len(alive)} survive, {len(unknown)} of them unexplained", flush=True)
-        for mutant in unknown:
-            print(f"  {module}.py:{mutant.line}: {mutant.name}", flush=True)
         for name in stale:
             print(f"  called equivalent, but falls or is gone: {name}", flush=True)
         self.unexplained += len(unknown) + len(stale)
@@ -257,6 +255,8 @@ class Judge:
                 os.killpg(child, signal.SIGKILL)  # what a test of the mutant left behind
             if status == 0:
                 alive.append(number)
+                if found[number].name not in EQUIVALENT.get(found[number].module, {}):
+                    print(f"  {found[number].module}.py:{found[number].line}: {found[number].name}", flush=True)
         return [found[number] for number in sorted(alive)]
 
     def _survives(self, mutant: Mutant) -> bool:
