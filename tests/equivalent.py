@@ -112,7 +112,7 @@ EQUIVALENT: dict[str, dict[str, str]] = {
     },
     "auth": {
         "BearerAuth.aresume: call removed: landed.cancel()": (
-            "later interpreters leave a closed loop alone; a test fails on 3.10, which logs an exception"
+            "nobody looks at that future again; what is set in it later, or on a closed loop, is dropped"
         ),
         "BearerAuth.refuse: condition always: response is None": "speed: the answer is made anew, to the same value",
         "BearerAuth.refuse: condition never: not isinstance(error, (Unavailable, InsufficientScope))": (
