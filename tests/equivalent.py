@@ -163,4 +163,44 @@ EQUIVALENT: dict[str, dict[str, str]] = {
             "for the type checker: where nothing is known no validators are sent, and no document is None"
         ),
     },
+    "keys/state": {
+        "IssuerKeys.tend: boundary moved: now < self.good_from": "at that moment nothing is due, and it is not asked",
+        "IssuerKeys.tend: one condition of several removed: self.current is not None": (
+            "for the reader: without keys usable_until is before all time"
+        ),
+        "IssuerKeys.seek: condition never: self.is_static": (
+            "speed: no fetch begins for it, and beside keys that are always fresh the verdict is that one"
+        ),
+        "IssuerKeys.seek: one condition of several removed: self._may_begin(now)": "_begin() asks that itself",
+        "IssuerKeys.seek: one condition of several removed: self.is_fresh(now)": (
+            "what is remembered is forgotten after a cooldown, which is over before keys that came then are stale"
+        ),
+        "IssuerKeys.verdict: one condition of several removed: self.last_attempt is None": (
+            "for the type checker: an attempt was made before anybody is told that there are no keys"
+        ),
+        "IssuerKeys.remember_unknown: one condition of several removed: self.is_fresh(now)": (
+            "what is remembered counts beside fresh keys only, and is cleared when such come"
+        ),
+        "IssuerKeys.quiet: one condition of several removed: self.current is None": (
+            "without keys nothing is fresh, and the span is empty"
+        ),
+        "IssuerKeys.is_fresh: one condition of several removed: self.current is not None": (
+            "for the reader: without keys fresh_until is before all time"
+        ),
+        "IssuerKeys.health: one condition of several removed: self.current is not None": (
+            "for the reader: without keys usable_until is before all time"
+        ),
+        "IssuerKeys._is_known_unknown: boundary 1 moved: 0 <= now - since < self._cooldown": (
+            "at the moment of its fetch the cooldown forbids another one anyway"
+        ),
+        "IssuerKeys._may_begin: one condition of several removed: self.is_static": (
+            "the keys of a static issuer are never missing nor too old: nobody asks"
+        ),
+        "IssuerKeys._begin: call removed: flight.set_result(None)": "nobody has been given that flight",
+        "IssuerKeys._accept: boundary moved: turn < self._accepted": "every turn is another number",
+        "IssuerKeys._accept: condition always: changed": "memory: equal keys take the place of equal keys",
+        "IssuerKeys._accept: call removed: self._unknown.clear()": (
+            "memory: the cooldown of the fetch ends no sooner than what was remembered before it"
+        ),
+    },
 }

@@ -62,7 +62,7 @@ TESTS = {
         for name in ("entries", "rotation", "memory", "sqlite", "schema")
     },
     "keys/sources": "sources key_age settings published discovery fetch fork",
-    "keys/state": "key_age unknown_keys flights outages sources unusable_keys fork published",
+    "keys/state": "key_age unknown_keys flights verifier published outages sources unusable_keys fork",
     "keys/discovery": "discovery key_age sources",
     "keys/store": "unknown_keys key_age flights sources unusable_keys fork published verifier jose",
 }

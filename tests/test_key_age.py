@@ -92,6 +92,52 @@ def test_the_refresh_begins_at_its_moment(issuer: FakeIssuer, clock: ManualClock
     assert world.fetches == 2
 
 
+def test_a_clock_that_is_set_back_by_one_cooldown_leaves_keys_fresh(issuer: FakeIssuer, clock: ManualClock) -> None:
+    world = World(issuer, clock)
+    assert world.verdict() == "accepted"
+    for back, state, fetches in ((30, "fresh", 1), (31, "stale", 2)):
+        clock.now = NOW - back
+        assert world.health()["state"] == state
+        assert world.verdict(issuer.token({"iat": clock.now})) == "accepted"
+        world.settle()
+        assert world.fetches == fetches
+
+
+def test_a_child_without_keys_need_not_wait_for_the_cooldown_of_its_parent(
+    issuer: FakeIssuer, clock: ManualClock
+) -> None:
+    world = World(issuer, clock)
+    issuer.outage = "error"
+    assert world.verdict() == "keys_unavailable"
+    issuer.outage = None
+    assert world.verdict() == "keys_unavailable"
+    world.auth._store.after_fork()
+    assert world.verdict() == "accepted"
+
+
+def test_a_refresh_that_fails_does_not_shorten_the_time_of_the_keys(issuer: FakeIssuer, clock: ManualClock) -> None:
+    world = World(issuer, clock)
+    token = issuer.token({"exp": NOW + DAY})
+    assert world.verdict(token) == "accepted"
+    issuer.outage = "error"
+    clock.now = NOW + 250
+    assert world.settled(token) == world.settled(token) == "accepted"
+    clock.now = NOW + 300 + HOUR - 1
+    assert world.settled(token) == "accepted"
+    clock.now = NOW + 300 + HOUR
+    assert world.settled(token) == "keys_unavailable"
+
+
+def test_keys_that_come_again_are_not_news(
+    issuer: FakeIssuer, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = World(issuer, clock)
+    with caplog.at_level("INFO", "jwtconnect_mw"):
+        for _ in range(3):
+            world.refresh()
+    assert caplog.text == ""
+
+
 def test_the_moment_of_the_refresh_differs_between_processes(issuer: FakeIssuer, clock: ManualClock) -> None:
     moments: set[float] = set()
     for _ in range(20):

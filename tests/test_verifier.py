@@ -259,6 +259,13 @@ def test_an_unknown_key_of_a_static_issuer_beside_a_remote_one_causes_no_fetch()
         assert issuer.requests == []
 
 
+def test_of_a_static_issuer_no_payload_is_read_for_an_unknown_key() -> None:
+    clock = ManualClock(NOW)
+    bearer_auth = auth(clock=clock)
+    clock.advance(1000)
+    assert reason_of(bearer_auth, token({"exp": 5, "iat": 1}, {"kid": "unknown"})) == "unknown_key"
+
+
 def test_the_fake_issuer_answers_404_for_what_it_has_not() -> None:
     with FakeIssuer() as issuer, pytest.raises(urllib.error.HTTPError) as caught:
         urllib.request.urlopen(f"{issuer.url}/nothing")
