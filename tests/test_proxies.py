@@ -136,6 +136,16 @@ def test_tunnels_refused(environment: pytest.MonkeyPatch, answer: bytes | Answer
     assert str(caught.value) == problem
 
 
+@pytest.mark.parametrize(("length", "refused"), [(8193, False), (8194, True)])
+def test_the_longest_answer_of_a_proxy(environment: pytest.MonkeyPatch, length: int, refused: bool) -> None:
+    """Behind the tunnel is nobody, so that TLS fails as soon as it is begun."""
+    with RawServer(b"HTTP/1.1 200 OK\r\nX: ".ljust(length - 4, b"x") + b"\r\n\r\n") as proxy:
+        environment.setenv("https_proxy", proxy.url)
+        with pytest.raises(FetchError) as caught:
+            PROXIED("https://as.example/", {}, DEADLINE)
+    assert (str(caught.value) == "the proxy refused") == refused
+
+
 @pytest.mark.parametrize(
     ("value", "problem"),
     [
