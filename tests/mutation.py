@@ -181,6 +181,12 @@ class Judge:
     def __init__(self, modules: list[str], trace: Trace) -> None:
         self.modules, self.trace = modules, trace
         self.unexplained = 0
+        self.judging = False
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        """The first failure is enough; what the mutant left undone could make the end of the test wait for ever."""
+        if self.judging and report.failed:
+            os._exit(1)
 
     def pytest_runtestloop(self, session: Any) -> bool:
         self.trace.stop()
@@ -261,11 +267,12 @@ class Judge:
 
     def _survives(self, mutant: Mutant) -> bool:
         faulthandler.dump_traceback_later(MOST_SECONDS, exit=True)
+        self.judging = True
         tests: set[str] = set().union(*(self.by_line[mutant.module, line] for line in mutant.head))
         at_import = "import" in tests
         replaced = replace_code(self.functions, mutant)
-        if replaced and not self._run([self.items[name] for name in self._in_order(tests - {"import"}, mutant)]):
-            return False
+        if replaced:
+            self._run([self.items[name] for name in self._in_order(tests - {"import"}, mutant)])
         return (replaced and not at_import) or passes_anew(mutant, self.place)
 
     def _in_order(self, tests: set[str], mutant: Mutant) -> list[str]:
@@ -276,13 +283,9 @@ class Judge:
                 rarity[name] = min(rarity.get(name, len(passing)), len(passing))
         return sorted(tests, key=lambda name: (rarity[name], self.took[name]))
 
-    def _run(self, items: list[Any]) -> bool:
-        """Whether all pass; ends with the first that does not."""
+    def _run(self, items: list[Any]) -> None:
         for item, following in zip(items, [*items[1:], None], strict=True):
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
-            if self.session.testsfailed and self.trace.current == "import":
-                return False
-        return True
 
 
 def replace_code(functions: list[FunctionType], mutant: Mutant) -> bool:
@@ -352,7 +355,18 @@ def forked(work: Callable[[], bool]) -> int:
 
 
 OPTIONS = [
-    *("-p", "no:cacheprovider", "-p", "pytest_timeout", "--timeout", str(SECONDS), "--tb=no", "-s"),
+    *(
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:faulthandler",
+        "-p",
+        "pytest_timeout",
+        "--timeout",
+        str(SECONDS),
+        "--tb=no",
+        "-s",
+    ),
     *("-W", "ignore:Module already imported", "--rootdir", str(ROOT), "-c", str(ROOT / "pyproject.toml")),
 ]
 
