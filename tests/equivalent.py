@@ -203,4 +203,9 @@ EQUIVALENT: dict[str, dict[str, str]] = {
             "memory: the cooldown of the fetch ends no sooner than what was remembered before it"
         ),
     },
+    "fetch": {
+        "HttpFetch.__init__: condition always: ca_file is not None": "speed: the bundle of the system is read at once",
+        "HttpFetch._tls: condition always: self._context is None": "speed: the bundle is read each time",
+        "_left: boundary moved: left <= 0": "no test can hold the instant at which the time is over",
+    },
 }

@@ -54,7 +54,7 @@ TESTS = {
     "token": "token cases adapters verifier cache",
     "cache": "cache verifier cases fork",
     "gate": "gate revocation cases fork",
-    "fetch": "fetch proxies settings discovery sources",
+    "fetch": "fetch urls proxies settings discovery sources",
     "asgi": "asgi adapters cases cors gate flights urls",
     "wsgi": "wsgi adapters cases cors flights urls",
     **{
