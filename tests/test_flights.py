@@ -186,14 +186,16 @@ def test_there_is_one_flight_however_long_it_takes(issuer: FakeIssuer, clock: Ma
 def test_a_kid_that_a_failed_fetch_did_not_bring_is_asked_for_after_the_cooldown(
     issuer: FakeIssuer, clock: ManualClock, gate: Gate, monkeypatch: pytest.MonkeyPatch, patient: bool
 ) -> None:
-    """Counted from the attempt, whether its waiter saw it fail or gave up before, some seconds later."""
+    """Counted from the attempt, whether its waiter saw it fail or gave up before, some seconds later. Beside an issuer
+    that was not asked yet: else nothing is remembered, for nothing can be learnt.
+    """
     using: list[Any] = [HttpFetch()]
 
     def fetch(*asked: Any) -> Fetched:
         answer: Fetched = using[-1](*asked)
         return answer
 
-    world = World(issuer, clock, fetch=fetch)
+    world = World(issuer, clock, TrustedIssuer("https://idle.example", audience=AUDIENCE), fetch=fetch)
     assert world.verdict() == "accepted"
     clock.advance(COOLDOWN)
     began = clock()

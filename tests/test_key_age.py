@@ -98,6 +98,7 @@ def test_a_clock_that_is_set_back_by_one_cooldown_leaves_keys_fresh(issuer: Fake
     for back, state, fetches in ((30, "fresh", 1), (31, "stale", 2)):
         clock.now = NOW - back
         assert world.health()["state"] == state
+        assert world.auth._store.issuers[issuer.url].tend(clock())
         assert world.verdict(issuer.token({"iat": clock.now})) == "accepted"
         world.settle()
         assert world.fetches == fetches
