@@ -28,8 +28,9 @@ _MOST_READ_DIGITS, _MOST_READ, _LEAST_READ = (
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 # To the standard alphabet; anything foreign, also "+", "/" and "=", becomes "!", which the decoder skips: too short.
 _TO_STANDARD = bytes({0x2D: 0x2B, 0x5F: 0x2F}.get(octet, octet) if octet in _ALPHABET else 0x21 for octet in range(256))
-_PADDING = (b"", None, b"==", b"=")
-# The last character carries 4 (or 2) unused bits, which must be zero; else one signature has several spellings.
+_PADDING = (b"", b"", b"==", b"=")
+# The last character carries 4 (or 2) unused bits, which must be zero; else one signature has several spellings. No
+# character can end a length of 1 mod 4.
 _CANONICAL_END = (b"", b"", b"AQgw", b"AEIMQUYcgkosw048")
 _NOT_MARKS = bytes(set(range(256)) - set(b"{[,:\\"))
 # Where none of these stands, there is no lone surrogate (after a backslash that is escaped itself, it means nothing).
@@ -50,17 +51,16 @@ class TooDear(ValueError):
 def is_b64url(text: bytes) -> bool:
     """Whether ``text`` is the canonical spelling of some octets."""
     rest = len(text) & 3
-    return rest != 1 and not (rest and text[-1] not in _CANONICAL_END[rest]) and not text.translate(None, _ALPHABET)
+    return not (rest and text[-1] not in _CANONICAL_END[rest]) and not text.translate(None, _ALPHABET)
 
 
 def b64url_decode(text: bytes) -> bytes:
     """Decode base64url without padding; only the one canonical spelling passes."""
     length = len(text)
     rest = length & 3
-    padding = _PADDING[rest]
-    if padding is None or (rest and text[-1] not in _CANONICAL_END[rest]):
+    if rest and text[-1] not in _CANONICAL_END[rest]:
         raise _Malformed
-    octets = a2b_base64(text.translate(_TO_STANDARD) + padding)  # binascii.Error is a ValueError
+    octets = a2b_base64(text.translate(_TO_STANDARD) + _PADDING[rest])  # binascii.Error is a ValueError
     if len(octets) != length * 3 // 4:
         raise _Malformed
     return octets

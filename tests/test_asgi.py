@@ -244,6 +244,7 @@ def test_a_websocket_echoes_behind_a_token() -> None:
         ("/api", "/apix/public", b"/apix/public", False),
         ("/api", "/apipublic", b"/apipublic", False),
         ("/ap", "/api/public", b"/api/public", False),
+        ("/api", "/abc/public", b"/abc/public", False),
         ("/pub", "/public/x", b"/public/x", False),  # not a mount point of this path, but some cut it out there
         ("/api", "/public/api/admin", b"/public/api/admin", False),  # Litestar routes this to /admin
         ("/api", "/api//public", b"/api//public", False),
@@ -251,6 +252,7 @@ def test_a_websocket_echoes_behind_a_token() -> None:
         ("/api", "/api/../public", b"/api/../public", False),
         ("/api/", "/api/public", b"/api/public", False),  # Django cuts this root_path off, Starlette does not
         ("/public/", "/public/secret", b"/public/secret", False),
+        ("/public/", "/public", b"/public", False),
         ("", "/public/secret", b"/public%2fsecret", False),  # one segment to those who route on the raw path
         ("", "/public/secret", b"/public%2Fsecret", False),
         ("", "/public/@me", b"/public/%40me", True),
@@ -272,6 +274,23 @@ def test_public_paths_are_below_the_mount_point(kind: str, root: str, path: str,
     sent = asyncio.run(run(BearerMiddleware(inner, auth(public=["/public"])), scope, *messages))
     assert [message["status"] for message in sent if "status" in message] == ([] if free else [401])
     assert len(passed) == free
+
+
+@pytest.mark.parametrize(
+    ("root", "path", "told"),
+    [
+        ("", "/x", "/x"),
+        ("/api", "/api/x", "/x"),
+        ("/api", "/api", ""),
+        ("/api", "/apix/y", "/apix/y"),
+        ("/", "/x", "/x"),
+    ],
+)
+def test_a_refusal_is_told_with_the_path_below_the_mount_point(root: str, path: str, told: str) -> None:
+    paths: list[Any] = []
+    app = BearerMiddleware(lifespan_app, auth(on_refused=lambda _, context: paths.append(context["path"])))
+    asyncio.run(run(app, scope_of("http", [], root_path=root, path=path)))
+    assert paths == [told]
 
 
 # --- lifespan ---

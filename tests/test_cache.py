@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 
@@ -34,6 +35,21 @@ def test_it_keeps_its_weight() -> None:
         cache.put("heavy", number, 95)
     assert len(cache) == 1
     assert cache.get("heavy") == 1
+
+
+def test_no_more_goes_than_there_must_be_room_for() -> None:
+    cache = filled(1000, 100, 10, each=10)
+    for number in range(2):
+        cache.put("new", number, 10)
+    assert len(cache) == 10
+    assert cache.get("new") == 1
+
+
+def test_what_came_once_is_remembered_for_a_while() -> None:
+    cache = filled(10, 10**6, 10)
+    for name in "abca":
+        cache.put(name, 1, 1)
+    assert [name for name in "abc" if cache.get(name) is not None] == ["a"]
 
 
 def test_what_is_too_heavy_or_a_size_of_nothing_is_not_kept() -> None:
@@ -156,10 +172,32 @@ def test_time_is_judged_again_at_a_hit() -> None:
     assert bearer_auth.authenticate(value)
     clock.now = NOW + 310
     assert reason_of(bearer_auth, value) == "expired"
+    assert len(bearer_auth._verifier._tokens) == 0
     clock.now = NOW
     assert bearer_auth.authenticate(value)
     clock.now = NOW - 31
     assert reason_of(bearer_auth, value) == "not_yet_valid"
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({}, "issued_in_future"),
+        ({"nbf": NOW - 30}, "issued_in_future"),
+        ({"iat": NOW - 30, "nbf": NOW - 10}, "not_yet_valid"),
+        ({"iat": ..., "nbf": NOW - 10}, "not_yet_valid"),
+    ],
+    ids=repr,
+)
+def test_the_later_of_nbf_and_iat_is_judged_again_at_a_hit(changes: dict[str, object], reason: str) -> None:
+    clock = ManualClock(NOW)
+    bearer_auth = auth(clock=clock)
+    value = "Bearer " + token(changes)
+    accepted = bearer_auth.authenticate(value)
+    clock.now = NOW - 20
+    assert bearer_auth.authenticate(value) is accepted
+    clock.now = NOW - 21
+    assert reason_of(bearer_auth, value) == reason
 
 
 def test_the_same_token_is_the_same_value_and_scopes_bind_at_a_hit() -> None:
@@ -189,14 +227,33 @@ def test_headers_are_remembered_after_a_good_signature_only() -> None:
     assert len(bearer_auth._verifier._headers) == 0
     bearer_auth.authenticate("Bearer " + token())
     assert len(bearer_auth._verifier._headers) == 1
-    bearer_auth.authenticate("Bearer " + token(header={"x": "y" * 500}))  # too long to remember
+    length = len(json.dumps({"alg": "ES256", "kid": key().kid, "typ": "at+jwt", "x": ""}))
+    bearer_auth.authenticate("Bearer " + token(header={"x": "y" * (385 - length)}))  # 514 characters: too long
     assert len(bearer_auth._verifier._headers) == 1
+    bearer_auth.authenticate("Bearer " + token(header={"x": "y" * (384 - length)}))
+    assert len(bearer_auth._verifier._headers) == 2
 
 
-def test_long_tokens_are_not_cached() -> None:
+@pytest.mark.parametrize(("length", "cached"), [(4096, True), (4097, False)])
+def test_long_tokens_are_not_cached(length: int, cached: bool) -> None:
     bearer_auth = auth()
-    value = "Bearer " + token({"x": "y" * 4000})
-    assert bearer_auth.authenticate(value) is not bearer_auth.authenticate(value)
+    some = (token({"x": "y" * long}, {"x": "z" * more}) for long in range(2600, 2900) for more in range(3))
+    value = "Bearer " + next(text for text in some if len(text) == length)
+    assert (bearer_auth.authenticate(value) is bearer_auth.authenticate(value)) == cached
+
+
+@pytest.mark.parametrize(("count", "more"), [(1, 0), (8, 0), (9, 9 * 128)])
+def test_many_scopes_weigh_more(count: int, more: int) -> None:
+    """Beside the length of the text, which is the same for all."""
+
+    def weight(scope: str) -> int:
+        bearer_auth = auth()
+        room = bearer_auth._verifier._tokens._room
+        assert bearer_auth.authenticate("Bearer " + token({"scope": scope}))
+        return room - bearer_auth._verifier._tokens._room
+
+    several = " ".join(f"s{number:02}" for number in range(count))
+    assert weight(several) - weight("s" * len(several)) == more
 
 
 def test_the_cache_can_be_off() -> None:

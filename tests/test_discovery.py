@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from jwtconnect_mw import BearerAuth, ConfigurationError, HttpFetch, TrustedIssuer
-from jwtconnect_mw.keys.discovery import metadata_urls
+from jwtconnect_mw.fetch import DEADLINE, Fetched
+from jwtconnect_mw.keys.discovery import DiscoverySource, metadata_urls
+from jwtconnect_mw.keys.sources import SourceError
 from jwtconnect_mw.keys.state import COOLDOWN
 from jwtconnect_mw.testing import FakeIssuer, ManualClock
 
@@ -174,6 +176,55 @@ def test_the_url_is_asked_for_again_after_a_failure(site: RawServer, clock: Manu
         issuer.later()
         assert issuer.verdict(key("ES256", "new")) == expected
         assert requested(site) == asked
+
+
+def test_the_url_is_asked_for_again_from_the_end_of_its_age_on(site: RawServer, clock: ManualClock) -> None:
+    issuer = Site(site, clock)
+    issuer.pages[OAUTH] = http(issuer.metadata(), Cache_Control="max-age=600")
+    assert issuer.verdict() == "accepted"
+    issuer.later(600)
+    assert issuer.verdict() == "accepted"
+    assert requested(site) == [OAUTH, "/jwks"]
+
+
+def test_it_is_told_why_the_keys_cannot_be_had(
+    site: RawServer, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    issuer = Site(site, clock)
+    issuer.pages = {OAUTH: issuer.metadata()}
+    site.answer = pages(issuer.pages)
+    assert issuer.verdict() == "keys_unavailable"
+    assert "cannot be had: status 404" in caplog.text
+
+
+def test_a_url_that_stays_is_asked_conditionally_and_metadata_leaves_it_time(clock: ManualClock) -> None:
+    asked: list[tuple[str, dict[str, str], float]] = []
+    get = HttpFetch()
+
+    def fetch(url: str, headers: Any, timeout: float) -> Fetched:
+        asked.append((url, headers, timeout))
+        return get(url, headers, timeout)
+
+    with FakeIssuer(clock=clock) as issuer:
+        issuer.headers["ETag"] = '"one"'
+        world = World(issuer, clock, keys=DISCOVERY, fetch=fetch)
+        assert world.verdict() == "accepted"
+        clock.advance(300)
+        world.refresh()
+        metadata, keys, again, keys_again = asked
+        assert keys[:2] == (issuer.jwks_url, {})
+        assert keys_again[:2] == (issuer.jwks_url, {"If-None-Match": '"one"'})
+        assert again[2] <= DEADLINE / 2 < metadata[2]
+        assert world.verdict() == "accepted"
+
+
+def test_nothing_is_asked_when_the_time_is_over() -> None:
+    def fetch(*_: object) -> Fetched:
+        raise AssertionError("it was asked")
+
+    source = DiscoverySource("https://as.example", lambda *_: pytest.fail("there are no keys"), trust_http=False)
+    with pytest.raises(SourceError, match=r"^discovery failed: timed out, then timed out$"):
+        source.load(fetch, 0.0, NOW)
 
 
 @pytest.mark.parametrize("hanging", [False, True], ids=["404", "hangs"])

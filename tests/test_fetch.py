@@ -129,7 +129,7 @@ def test_repeated_headers_are_one_list() -> None:
         assert HttpFetch()(server.url, {}, LONG).headers["cache-control"] == "max-age=600, public"
 
 
-@pytest.mark.parametrize("url", ["http://" + "x" * 64 + "/", "http://[::1", "http://127.0.0.1:99999/"])
+@pytest.mark.parametrize("url", ["http://" + "x" * 64 + "/", "http://[::1", "http://127.0.0.1:99999/", "http://:9/"])
 def test_what_cannot_be_connected_to(url: str) -> None:
     with pytest.raises(FetchError, match=r"^no usable answer$"):
         HttpFetch()(url, {}, LONG)
@@ -171,6 +171,19 @@ def test_an_address_that_drops_what_it_is_sent_leaves_time_for_the_next(monkeypa
         resolving(monkeypatch)
         with pytest.raises(FetchError, match=r"^no usable answer$"):
             HttpFetch()("http://as.example/", {}, LONG)
+
+
+@pytest.mark.parametrize(("url", "port"), [("http://as.example/", 80), ("https://as.example/", 443)])
+def test_the_port_of_a_url_without_one(monkeypatch: pytest.MonkeyPatch, url: str, port: int) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *what, **_: asked.append(what) or [])
+    with pytest.raises(FetchError):
+        HttpFetch()(url, {}, LONG)
+    assert asked == [("as.example", port)]
+
+
+def test_the_longest_deadline() -> None:
+    assert HttpFetch(deadline=60).deadline == 60
 
 
 @pytest.mark.parametrize("deadline", [0, -1, 61, float("nan")])

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from jwtconnect_mw import AuthError, BearerAuth, TrustedIssuer
+from jwtconnect_mw import AuthError, BearerAuth, HttpFetch, TrustedIssuer
+from jwtconnect_mw.fetch import Fetched, FetchError
 from jwtconnect_mw.keys.state import COOLDOWN, MAX_WAIT, MAX_WAITING
 from jwtconnect_mw.testing import FakeIssuer, ManualClock
 
@@ -167,6 +168,76 @@ def test_nobody_waits_longer_than_two_seconds(issuer: FakeIssuer, clock: ManualC
     gate.opened.set()
     assert crowd.all() == {"keys_unavailable": 1, "accepted": MAX_WAITING}
     assert gate.calls == 1
+
+
+def test_there_is_one_flight_however_long_it_takes(issuer: FakeIssuer, clock: ManualClock, gate: Gate) -> None:
+    world = World(issuer, clock, fetch=gate)
+    keys = world.auth._store.issuers[issuer.url]
+    flight = keys.begin(clock())
+    assert gate.entered.wait(LIMIT)
+    clock.advance(COOLDOWN)
+    assert keys.begin(clock()) is flight
+    gate.opened.set()
+    assert world.settled() == "accepted"
+    assert gate.calls == 1
+
+
+@pytest.mark.parametrize("patient", [True, False])
+def test_a_kid_that_a_failed_fetch_did_not_bring_is_asked_for_after_the_cooldown(
+    issuer: FakeIssuer, clock: ManualClock, gate: Gate, monkeypatch: pytest.MonkeyPatch, patient: bool
+) -> None:
+    """Counted from the attempt, whether its waiter saw it fail or gave up before, some seconds later. Beside an issuer
+    that was not asked yet: else nothing is remembered, for nothing can be learnt.
+    """
+    using: list[Any] = [HttpFetch()]
+
+    def fetch(*asked: Any) -> Fetched:
+        answer: Fetched = using[-1](*asked)
+        return answer
+
+    world = World(issuer, clock, TrustedIssuer("https://idle.example", audience=AUDIENCE), fetch=fetch)
+    assert world.verdict() == "accepted"
+    clock.advance(COOLDOWN)
+    began = clock()
+
+    def failing(*_: object) -> Fetched:
+        clock.advance(5)
+        gate.entered.set()
+        assert gate.opened.wait(LIMIT)
+        raise FetchError("gone")
+
+    using.append(failing)
+    if patient:
+        gate.opened.set()
+    else:
+        monkeypatch.setattr("jwtconnect_mw.auth.wait", lambda *_: gate.entered.wait(LIMIT))
+    issuer.rotate()
+    token = issuer.token({"iat": NOW, "exp": NOW + 900})
+    assert world.verdict(token) == "unknown_key"
+    gate.opened.set()
+    world.settle()
+    using.pop()
+    monkeypatch.undo()
+    clock.now = began + COOLDOWN
+    assert world.verdict(token) == "accepted"
+
+
+def test_keys_that_come_when_the_loop_of_their_waiter_is_closed(
+    issuer: FakeIssuer,
+    clock: ManualClock,
+    gate: Gate,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("jwtconnect_mw.auth.MAX_WAIT", 0.01)
+    world = World(issuer, clock, fetch=gate)
+    assert asyncio.run(averdict(world, issuer.token())) == "keys_unavailable"
+    gate.opened.set()
+    for thread in threading.enumerate():
+        if thread.name == "jwtconnect_mw-keys":
+            thread.join(LIMIT)
+    assert world.verdict() == "accepted"
+    assert caplog.text == ""
 
 
 @pytest.mark.usefixtures("patience")

@@ -11,6 +11,7 @@ import pytest
 
 from jwtconnect_mw import AuthError, BearerAuth
 from jwtconnect_mw import gate as gate_module
+from jwtconnect_mw.gate import LookUpWanted
 from jwtconnect_mw.revocation import MemoryRevocationList
 
 from .adapters import ADAPTERS
@@ -25,8 +26,10 @@ class Asked:
     def __init__(self, answer: object = False) -> None:
         self.answer = answer
         self.threads: list[threading.Thread] = []
+        self.asked: list[tuple[object, ...]] = []
 
-    def is_revoked(self, *_: object) -> Any:
+    def is_revoked(self, *what: object) -> Any:
+        self.asked.append(what)
         self.threads.append(threading.current_thread())
         if isinstance(self.answer, BaseException):
             raise self.answer
@@ -54,6 +57,44 @@ def test_the_loop_is_not_blocked_and_each_request_asks() -> None:
     assert [reason(bearer_auth) for _ in range(3)] == ["accepted"] * 3
     assert len(revocations.threads) == 3
     assert threading.main_thread() not in revocations.threads
+
+
+def test_the_threads_are_few() -> None:
+    revocations = Asked()
+    bearer_auth = auth(revocations=revocations)
+    assert {reason(bearer_auth) for _ in range(10)} == {"accepted"}
+    assert len(set(revocations.threads)) <= 4
+
+
+@pytest.mark.parametrize(
+    ("changes", "asked"),
+    [
+        ({}, ("token-1", None, "alice", NOW - 10)),
+        ({"sid": "s", "auth_time": NOW - 99.5}, ("token-1", "s", "alice", NOW - 99.5)),
+        ({"sid": 5, "iat": NOW - 10.5}, ("token-1", None, "alice", NOW - 10.5)),
+        ({"sid": ["s"], "auth_time": "soon"}, ("token-1", None, "alice", None)),
+        ({"jti": ..., "sub": ..., "iat": ..., "auth_time": True}, (None, None, None, None)),
+    ],
+    ids=repr,
+)
+def test_what_a_list_is_asked(changes: dict[str, Any], asked: tuple[object, ...]) -> None:
+    revocations = Asked()
+    assert auth(revocations=revocations).authenticate("Bearer " + token(changes))
+    assert revocations.asked == [(ISSUER, *asked, NOW)]
+
+
+@pytest.mark.parametrize("there", [{"jti": "x"}, {"sid": "x"}, {"sub": "x"}, {}], ids=repr)
+def test_only_tokens_that_nothing_can_revoke_are_complained_of(
+    there: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    assert auth(revocations=Asked()).authenticate("Bearer " + token({"jti": ..., "sub": ..., **there}))
+    assert ("cannot be revoked" in caplog.text) == (not there)
+
+
+def test_a_turn_of_the_flow_shows_no_token() -> None:
+    with pytest.raises(LookUpWanted) as caught:
+        auth(revocations=Asked()).decide(GOOD, "GET", "/", False, may_block=False)
+    assert GOOD not in repr(caught.value) + str(caught.value)
 
 
 def test_a_list_in_memory_is_asked_in_place() -> None:

@@ -50,6 +50,7 @@ def issuer(clock: ManualClock) -> Iterator[FakeIssuer]:
         ({"cache-control": "max-age=600", "age": "100"}, 500),
         ({"cache-control": "max-age=600", "age": " 0100 "}, 500),
         ({"cache-control": "max-age=600", "age": "9000"}, 60),
+        ({"cache-control": "max-age=600", "age": "9999999999"}, 60),
         ({"cache-control": "max-age=600", "age": "-5"}, 600),
         ({"cache-control": "max-age=600", "age": "x"}, 600),
         ({"cache-control": "max-age=600", "age": "\u0661"}, 600),
@@ -78,6 +79,64 @@ def test_keys_are_refreshed_between_70_and_80_percent_of_it(
     assert world.fetches == 2
     assert world.settled() == "accepted"
     assert world.fetches == 2
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_the_refresh_begins_at_its_moment(issuer: FakeIssuer, clock: ManualClock, cached: bool) -> None:
+    world = World(issuer, clock)
+    token = issuer.token()
+    assert world.verdict(token if cached else None) == "accepted"
+    clock.now = world.auth._store.issuers[issuer.url].refresh_at
+    assert world.verdict(token) == "accepted"
+    world.settle()
+    assert world.fetches == 2
+
+
+def test_a_clock_that_is_set_back_by_one_cooldown_leaves_keys_fresh(issuer: FakeIssuer, clock: ManualClock) -> None:
+    world = World(issuer, clock)
+    assert world.verdict() == "accepted"
+    for back, state, fetches in ((30, "fresh", 1), (31, "stale", 2)):
+        clock.now = NOW - back
+        assert world.health()["state"] == state
+        assert world.auth._store.issuers[issuer.url].tend(clock())
+        assert world.verdict(issuer.token({"iat": clock.now})) == "accepted"
+        world.settle()
+        assert world.fetches == fetches
+
+
+def test_a_child_without_keys_need_not_wait_for_the_cooldown_of_its_parent(
+    issuer: FakeIssuer, clock: ManualClock
+) -> None:
+    world = World(issuer, clock)
+    issuer.outage = "error"
+    assert world.verdict() == "keys_unavailable"
+    issuer.outage = None
+    assert world.verdict() == "keys_unavailable"
+    world.auth._store.after_fork()
+    assert world.verdict() == "accepted"
+
+
+def test_a_refresh_that_fails_does_not_shorten_the_time_of_the_keys(issuer: FakeIssuer, clock: ManualClock) -> None:
+    world = World(issuer, clock)
+    token = issuer.token({"exp": NOW + DAY})
+    assert world.verdict(token) == "accepted"
+    issuer.outage = "error"
+    clock.now = NOW + 250
+    assert world.settled(token) == world.settled(token) == "accepted"
+    clock.now = NOW + 300 + HOUR - 1
+    assert world.settled(token) == "accepted"
+    clock.now = NOW + 300 + HOUR
+    assert world.settled(token) == "keys_unavailable"
+
+
+def test_keys_that_come_again_are_not_news(
+    issuer: FakeIssuer, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = World(issuer, clock)
+    with caplog.at_level("INFO", "jwtconnect_mw"):
+        for _ in range(3):
+            world.refresh()
+    assert caplog.text == ""
 
 
 def test_the_moment_of_the_refresh_differs_between_processes(issuer: FakeIssuer, clock: ManualClock) -> None:

@@ -7,6 +7,7 @@ import ssl
 from base64 import b64decode
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -136,12 +137,32 @@ def test_tunnels_refused(environment: pytest.MonkeyPatch, answer: bytes | Answer
     assert str(caught.value) == problem
 
 
+def test_the_port_of_a_proxy_without_one(environment: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    environment.setenv("http_proxy", "http://proxy.example")
+    environment.setattr(socket, "getaddrinfo", lambda *what, **_: asked.append(what) or [])
+    with pytest.raises(FetchError):
+        PROXIED("http://as.example/", {}, DEADLINE)
+    assert asked == [("proxy.example", 80)]
+
+
+@pytest.mark.parametrize(("length", "refused"), [(8193, False), (8194, True)])
+def test_the_longest_answer_of_a_proxy(environment: pytest.MonkeyPatch, length: int, refused: bool) -> None:
+    """Behind the tunnel is nobody, so that TLS fails as soon as it is begun."""
+    with RawServer(b"HTTP/1.1 200 OK\r\nX: ".ljust(length - 4, b"x") + b"\r\n\r\n") as proxy:
+        environment.setenv("https_proxy", proxy.url)
+        with pytest.raises(FetchError) as caught:
+            PROXIED("https://as.example/", {}, DEADLINE)
+    assert (str(caught.value) == "the proxy refused") == refused
+
+
 @pytest.mark.parametrize(
     ("value", "problem"),
     [
         ("https://127.0.0.1:9", "only http proxies are supported"),
         ("socks5://127.0.0.1:9", "only http proxies are supported"),
         ("http://127.0.0.1:x", "no usable answer"),
+        ("http://:9", "no usable answer"),
     ],
 )
 def test_proxies_that_are_not_supported(environment: pytest.MonkeyPatch, value: str, problem: str) -> None:

@@ -134,6 +134,18 @@ def test_what_was_read_before_a_change_does_not_come_after_it(monkeypatch: pytes
     assert [verdict(bearer_auth, name) for name in ("main", "new")] == ["unknown_key", "accepted"]
 
 
+def test_a_publisher_that_fails_leaves_the_keys_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    publisher = Publisher()
+    bearer_auth = protect(publisher, ManualClock(NOW))
+    publisher.keys = [None]  # type: ignore[list-item]
+    bearer_auth._store.issuers[ISSUER].reload()
+    assert verdict(bearer_auth, "main") == "accepted"
+    assert [record.getMessage() for record in caplog.records] == [
+        f"reading the keys of {ISSUER!r} failed unexpectedly",
+        f"the keys of {ISSUER!r} cannot be had: unexpected failure",
+    ]
+
+
 class Nothing(Publisher):
     def key_set(self) -> Mapping[str, Any]:
         return {"keys": []}

@@ -143,6 +143,7 @@ def test_a_bad_policy_is_refused(field: str, settings: dict[str, Any]) -> None:
         ("required_scopes", {"required_scopes": [""]}),
         ("required_scopes", {"required_scopes": [1]}),
         ("public", {"public": "/health"}),
+        ("public", {"public": ""}),
         ("public", {"public": ["health"]}),
         ("public", {"public": ["/"]}),
         ("public", {"public": ["/a/../b"]}),
@@ -206,6 +207,28 @@ def test_what_everybody_may_read_is_no_secret(name: str) -> None:
 @pytest.mark.parametrize("secret", [b"\x30\x59" + b"r" * 62, b"[1, 2]" + b" " * 40, b"A" * 64, bytes(range(64))])
 def test_secrets_that_only_look_like_something(secret: bytes) -> None:
     assert policy(keys=secret, algorithms=["HS256"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"algorithms": []}, "algorithms: at least one is needed"),
+        ({"algorithms": ["RS256", "RS1", "none"]}, "algorithms: unknown: RS1, none"),
+        ({"keys": "a secret given as text"}, "keys: neither a URL, nor PEM, nor an existing file"),
+        ({"keys": {"keys": []}}, "keys: no usable key: the set is empty"),
+        ({"keys": {"keys": [None, {}]}}, "keys: no usable key: not an object; unknown key type"),
+    ],
+    ids=repr,
+)
+def test_a_bad_policy_is_told_why(settings: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        policy(**settings)
+    assert str(caught.value).startswith(says)
+
+
+@pytest.mark.parametrize(("algorithm", "least"), [("HS256", 32), ("HS384", 48), ("HS512", 64)])
+def test_bounds_are_within(algorithm: str, least: int) -> None:
+    assert policy(keys=b"x" * least, algorithms=[algorithm], leeway=300).leeway == 300
 
 
 def test_scopes_may_come_from_anywhere_once() -> None:

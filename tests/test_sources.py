@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from jwtconnect_mw import BearerAuth, ConfigurationError, HttpFetch, TrustedIssuer
 from jwtconnect_mw._jose import SigningKey
+from jwtconnect_mw.fetch import MAX_BODY, Fetched
 from jwtconnect_mw.keys.sources import SourceError, no_fetch
 from jwtconnect_mw.keys.state import COOLDOWN
 from jwtconnect_mw.testing import FakeIssuer, ManualClock
@@ -214,6 +215,43 @@ def test_content_types_of_key_sets(content_type: str) -> None:
 def test_other_content_types(content_type: str) -> None:
     with RawServer(http(jwks(), Content_Type=content_type)) as server:
         assert verdict(auth(policy(keys=server.url)), token()) == "keys_unavailable"
+
+
+SETS = json.dumps(jwks()).encode()
+OWN_ANSWERS: dict[str, tuple[int, bytes, str | None]] = {
+    "of the greatest length": (200, SETS.ljust(MAX_BODY), None),
+    "too long": (200, SETS.ljust(MAX_BODY + 1), "too large"),
+    "of another status": (203, SETS, "status 203"),
+    "an empty object": (200, b"{}", "not a JWK set"),
+    "a number of keys": (200, b'{"keys":5}', "not a JWK set"),
+    "a long text of keys": (200, b'{"keys":"%s"}' % (b"x" * 99), "not a JWK set"),
+    "a list": (200, b"[]", "not a JSON object"),
+}
+
+
+@pytest.mark.parametrize("name", OWN_ANSWERS)
+def test_what_a_fetch_of_ones_own_answers(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    status, body, problem = OWN_ANSWERS[name]
+    answer = Fetched(status, {"content-type": "application/json"}, body)
+    app = auth(policy(keys="https://as.example/jwks"), fetch=lambda *_: answer)
+    assert verdict(app, token()) == ("accepted" if problem is None else "keys_unavailable")
+    assert [record.getMessage() for record in caplog.records] == (
+        [] if problem is None else [f"the keys of {ISSUER!r} cannot be had: {problem}"]
+    )
+
+
+def test_a_fetch_of_ones_own_that_fails(caplog: pytest.LogCaptureFixture) -> None:
+    def fetch(*_: object) -> Fetched:
+        raise SystemExit("a secret")
+
+    assert verdict(auth(policy(keys="https://as.example/jwks"), fetch=fetch), token()) == "keys_unavailable"
+    assert [record.getMessage() for record in caplog.records] == [
+        f"the keys of {ISSUER!r} cannot be had: the fetch function failed"
+    ]
+
+
+def test_a_file_of_the_greatest_length(tmp_path: Path) -> None:
+    assert InFile(tmp_path / "keys", jwk_set().ljust(MAX_BODY)).verdict(key()) == "accepted"
 
 
 def test_a_key_set_over_tls(tmp_path: Path) -> None:

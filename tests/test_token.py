@@ -59,6 +59,12 @@ def test_lists_are_tuples_and_objects_are_claims(verified: AccessToken) -> None:
     assert json.loads(json.dumps(verified.claims)) == verified.to_dict()
 
 
+def test_an_empty_object_is_claims_too() -> None:
+    found = auth().authenticate("Bearer " + token({"realm": {}}))
+    assert found is not None
+    assert type(found.claims["realm"]) is Claims
+
+
 def test_to_dict_is_a_fresh_mutable_copy(verified: AccessToken) -> None:
     mutable = verified.to_dict()
     assert mutable["roles"] == NESTED["roles"]

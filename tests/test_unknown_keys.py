@@ -44,6 +44,72 @@ def test_a_rotated_key_is_found_by_the_request_that_needs_it(world: World) -> No
     assert world.fetches == 2
 
 
+def test_a_kid_that_was_fetched_for_in_vain_is_asked_for_again_after_the_cooldown(
+    issuer: FakeIssuer, clock: ManualClock
+) -> None:
+    """Beside an issuer that was not asked yet: else nothing is remembered, for nothing can be learnt."""
+    with FakeIssuer(clock=clock) as idle:
+        world = World(issuer, clock, TrustedIssuer(idle.url, audience=idle.audience))
+        assert world.verdict() == "accepted"
+        clock.advance(COOLDOWN)
+        before = issuer.published[:]
+        token = issuer.token(key=issuer.rotate())
+        after, issuer.published = issuer.published, before
+        assert world.verdict(token) == "unknown_key"
+        issuer.published = after
+        clock.advance(COOLDOWN - 1)
+        assert world.verdict(token) == "unknown_key"
+        clock.advance(1)
+        assert world.verdict(token) == "accepted"
+        assert world.fetches == 3
+        assert idle.requests == []
+
+
+def test_where_nothing_can_be_fetched_nothing_is_read(issuer: FakeIssuer, clock: ManualClock) -> None:
+    """From the moment of the fetch on: the reason is the unknown key, whatever the claims say."""
+    world = World(issuer, clock)
+    assert world.verdict() == "accepted"
+    for _ in range(2):
+        assert world.verdict(issuer.token({"exp": 5, "iat": 1}, header={"kid": "unknown"})) == "unknown_key"
+        clock.advance(COOLDOWN - 1)
+
+
+def test_a_prefetch_fetches_what_is_missing_only(world: World) -> None:
+    world.auth.prefetch()
+    assert world.fetches == 1
+
+
+def test_a_token_stays_remembered_while_its_key_stays(world: World) -> None:
+    value = f"Bearer {world.issuer.token()}"
+    accepted = world.auth.authenticate(value)
+    world.issuer.rotate()
+    world.refresh()
+    assert world.auth.authenticate(value) is accepted
+    world.issuer.published = world.issuer.published[-1:]
+    world.refresh()
+    assert world.verdict(value.removeprefix("Bearer ")) == "unknown_key"
+    assert len(world.auth._verifier._tokens) == 1  # of the fixture: nobody asked for that one since
+
+
+def test_a_rotated_key_without_kid_is_found(issuer: FakeIssuer, clock: ManualClock) -> None:
+    world = World(issuer, clock)
+    for _ in range(2):
+        key = issuer.rotate()
+        issuer.published = [{name: member for name, member in key.public_jwk().items() if name != "kid"}]
+        assert world.verdict(without_kid(issuer, key)) == "accepted"
+        clock.advance(COOLDOWN)
+    assert world.fetches == 2
+
+
+def test_a_forged_token_is_not_read_where_its_key_is_known(world: World) -> None:
+    """Also where a fetch may be made: the reason is the signature, whatever the claims say."""
+    header = {"kid": world.issuer.keys[0].kid}
+    for changes in ({}, {"exp": 5, "iat": 1}, {"iss": "https://evil.example"}):
+        forged = world.issuer.token(changes, header=header, key=foreign_key("ES256", "evil"))
+        assert world.verdict(forged) == "bad_signature"
+    assert world.fetches == 1
+
+
 @pytest.mark.parametrize("keys", [None, DISCOVERY])
 def test_rotation_within_the_cooldown_is_found_after_it(issuer: FakeIssuer, clock: ManualClock, keys: object) -> None:
     world = World(issuer, clock, keys=keys)

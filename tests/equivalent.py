@@ -1,0 +1,217 @@
+"""Mutants that no test can tell from the package, by module and name, each with the reason. See tests/mutation.py."""
+
+from __future__ import annotations
+
+# Where the reason is "speed", the other way comes to the same value.
+EQUIVALENT: dict[str, dict[str, str]] = {
+    "_http": {
+        'bearer_token: condition never: value[:7] == "Bearer " and _is_b64token(value[7:])': (
+            "speed: the way for all spellings gives the same token"
+        ),
+        "bearer_token: raise removed: raise MalformedCredentials": (
+            "what follows raises it as well, for a value that starts with the word"
+        ),
+    },
+    "_strict": {
+        'JsonReader.read: condition always: objects + octets.count(b"[") > MAX_DEPTH': (
+            "speed: with so few brackets the exact count is within the limit"
+        ),
+        'JsonReader.read: boundary moved: objects + octets.count(b"[") > MAX_DEPTH': (
+            "speed: with so few brackets the exact count is within the limit"
+        ),
+        "JsonReader.read: condition always: len(text) > MAX_DIGITS": (
+            "speed: the reader of long texts reads short ones to the same value"
+        ),
+        "JsonReader.read: boundary moved: len(text) > MAX_DIGITS": (
+            "speed: an object of that length has no room for one digit too many"
+        ),
+        'JsonReader.read: condition never: objects == 1 and b"\\\\" not in octets': (
+            "speed: the reader with the hook reads flat objects to the same value"
+        ),
+        'JsonReader.read: one condition of several removed: b"\\\\" not in octets': (
+            "speed: what stands escaped can only add to the count, never hide a member; then the hook looks"
+        ),
+        "JsonReader.read: condition never: _has_one_name_each(octets, len(members))": (
+            "speed: the reader with the hook reads flat objects to the same value"
+        ),
+        "JsonReader.read_unverified: condition always: brackets > MAX_DEPTH": (
+            "speed: with so few brackets the exact count is within the limit"
+        ),
+        "JsonReader.read_unverified: boundary moved: brackets > MAX_DEPTH": (
+            "speed: with so few brackets the exact count is within the limit"
+        ),
+        'JsonReader._parsed: condition always: "\\\\u" in text and _SURROGATE.search(text)': (
+            "speed: a value without surrogates can be encoded"
+        ),
+        'JsonReader._parsed: one condition of several removed: "\\\\u" in text': (
+            "speed: the expression finds nothing where there is no such escape"
+        ),
+        "JsonReader._parsed: one condition of several removed: _SURROGATE.search(text)": (
+            "speed: a value without surrogates can be encoded"
+        ),
+    },
+    "_jwk": {
+        'token_algorithms: one condition of several removed: ""': "no curve has either name, None or False",
+    },
+    "_jose": {
+        "_verifier: condition never: isinstance(signer, RSASigner)": "speed: the signer itself does the same for RSA",
+        '_without_ambiguous: one condition of several removed: ""': "for the type checker: no kid there is None",
+    },
+    "claims": {
+        'check_claims: condition always: "cnf" in claims or "typ" in claims or "ttype" in claims or '
+        '"at_hash" in claims or "c_hash" in claims or "events" in claims': (
+            "speed: what is called asks for each of them again"
+        ),
+        "_check_times: boundary moved: earliest > issued": "where both are the same time, it does not matter which",
+        'scopes_of: condition never: where == "scope"': "speed: the claim of that name is read once more",
+        "_scopes: condition never: len(value) <= _REMEMBERED_SCOPE": "speed: it only says what is remembered",
+        "_scopes: condition always: len(value) <= _REMEMBERED_SCOPE": "memory: it only says what is remembered",
+        "_scopes: boundary moved: len(value) <= _REMEMBERED_SCOPE": "memory: it only says what is remembered",
+    },
+    "verifier": {
+        "KeysWanted.__init__: call removed: super().__init__()": "what it would show of itself holds no token",
+        "TokenVerifier.cached: condition always: entry.snapshot is not snapshot": (
+            "speed: the key is looked up also where it cannot have changed"
+        ),
+        "TokenVerifier.cached: one condition of several removed: not keys.good_from <= now < keys.refresh_at": (
+            "speed: tend() asks that itself"
+        ),
+        "TokenVerifier.cached: one condition of several removed: not keys.tend(now)": (
+            "speed: the token is verified anew, and its keys are tended there"
+        ),
+        "TokenVerifier.cached: boundary 1 moved: keys.good_from <= now < keys.refresh_at": (
+            "speed: tend() asks that itself"
+        ),
+        "TokenVerifier.verify: one condition of several removed: not segments[0]": (
+            "nothing is no JSON: refused as malformed when the header is read"
+        ),
+        "TokenVerifier.verify: condition always: header is None": "speed: a known header is read again, to the same",
+        "TokenVerifier.verify: condition never: self._store.snapshot is snapshot and not "
+        "self._has_come_back(error, header, now)": "speed: a second look at the same keys comes to the same verdict",
+        "TokenVerifier.verify: raise removed: raise": "speed: a second look at the same keys comes to the same verdict",
+        "TokenVerifier.verify: one condition of several removed: not known": "speed: what is there already stays",
+        'TokenVerifier.verify: condition always: claims.get("iss") != key.issuer': (
+            "speed: the twin of a key for its own issuer is that key"
+        ),
+        'TokenVerifier.verify: condition always: b"[" in payload': "speed: without a list nothing is changed",
+        "TokenVerifier._verified_by: one condition of several removed: state.good_from <= now < state.refresh_at": (
+            "speed: tend() asks that itself"
+        ),
+        "TokenVerifier._verified_by: boundary 1 moved: state.good_from <= now < state.refresh_at": (
+            "speed: tend() asks that itself"
+        ),
+        "TokenVerifier._verified_by: one condition of several removed: not self._store.may_seek(now)": (
+            "where nothing may be sought, what is called next gives the same reason"
+        ),
+        "TokenVerifier._has_come_back: condition never: not isinstance(error, (UnknownKey, UnusableKey))": (
+            "speed: a second look at the same keys comes to the same verdict"
+        ),
+        "TokenVerifier._refusal_without_key: one condition of several removed: not tried": (
+            "where a key was tried and nothing may be sought, the caller has refused already"
+        ),
+    },
+    "auth": {
+        "BearerAuth.aresume: call removed: landed.cancel()": (
+            "nobody looks at that future again; what is set in it later, or on a closed loop, is dropped"
+        ),
+        "BearerAuth.refuse: condition always: response is None": "speed: the answer is made anew, to the same value",
+        "BearerAuth.refuse: condition never: not isinstance(error, (Unavailable, InsufficientScope))": (
+            "speed: the answer is prepared anew, to the same value"
+        ),
+        "BearerAuth._judged: one condition of several removed: self.has_public": (
+            "speed: of no prefixes none makes a path public"
+        ),
+        "BearerAuth._judged: condition always: is_new or self._required": "speed: what is called asks both again",
+        "BearerAuth._concluded: condition always: is_new": "speed: what the cache holds already stays",
+        "BearerAuth._concluded: one condition of several removed: self._required": "speed: of none nothing is lacking",
+    },
+    "asgi": {
+        "BearerMiddleware.__call__: one condition of several removed: auth.has_public": (
+            "speed: without public paths the path is not looked at"
+        ),
+        "BearerMiddleware._refuse: condition always: auth.audited": "speed: nobody is told the path",
+        "mounted_path: one condition of several removed: root": "an empty root cuts nothing off",
+        "_is_plain: one condition of several removed: path != root": (
+            "the mount point itself is the empty path, which is never public"
+        ),
+    },
+    "rules": {
+        "Rules.is_public: one condition of several removed: not self._prefixes": (
+            "speed: nothing starts with one of no prefixes"
+        ),
+    },
+    "token": {
+        "_freeze: condition always: type(member) in _CONTAINERS": "speed: anything else is frozen to itself",
+        "_freeze: condition always: kind is Claims": "it is called with lists and Claims only, and lists are done",
+        "freeze_lists: condition always: type(value) in _CONTAINERS": "speed: anything else is frozen to itself",
+    },
+    "keys/store": {
+        "Snapshot.find: condition never: not self._sole": "speed: nothing is found among no keys",
+        "KeyStore.__init__: condition always: not issuer.is_static": "speed: a static issuer is always quiet",
+        "KeyStore.may_seek: condition never: since <= now < until": "speed: each issuer is asked again",
+        "KeyStore.may_seek: boundary 1 moved: since <= now < until": "speed: each issuer is asked again",
+    },
+    "keys/discovery": {
+        "DiscoverySource.load: one condition of several removed: source is None": "without a source its time is over",
+        "DiscoverySource._read: one condition of several removed: document is None": (
+            "for the type checker: nobody answers 304 who was sent no validators"
+        ),
+        "_left: boundary moved: left <= 0": "no test can hold the instant at which the time is over",
+    },
+    "keys/sources": {
+        "UrlSource.load: one condition of several removed: known is not None": (
+            "for the type checker: where nothing is known no validators are sent, and no document is None"
+        ),
+    },
+    "keys/state": {
+        "IssuerKeys.tend: boundary moved: now < self.good_from": "at that moment nothing is due, and it is not asked",
+        "IssuerKeys.tend: one condition of several removed: self.current is not None": (
+            "for the reader: without keys usable_until is before all time"
+        ),
+        "IssuerKeys.seek: condition never: self.is_static": (
+            "speed: no fetch begins for it, and beside keys that are always fresh the verdict is that one"
+        ),
+        "IssuerKeys.seek: one condition of several removed: self._may_begin(now)": "_begin() asks that itself",
+        "IssuerKeys.seek: one condition of several removed: self.is_fresh(now)": (
+            "what is remembered is forgotten after a cooldown, which is over before keys that came then are stale"
+        ),
+        "IssuerKeys.seek: raise removed: raise UnknownKey": (
+            "speed: no fetch begins for it, and beside keys that are always fresh the verdict is that one"
+        ),
+        "IssuerKeys.verdict: one condition of several removed: self.last_attempt is None": (
+            "for the type checker: an attempt was made before anybody is told that there are no keys"
+        ),
+        "IssuerKeys.remember_unknown: one condition of several removed: self.is_fresh(now)": (
+            "what is remembered counts beside fresh keys only, and is cleared when such come"
+        ),
+        "IssuerKeys.quiet: one condition of several removed: self.current is None": (
+            "without keys nothing is fresh, and the span is empty"
+        ),
+        "IssuerKeys.is_fresh: one condition of several removed: self.current is not None": (
+            "for the reader: without keys fresh_until is before all time"
+        ),
+        "IssuerKeys.health: one condition of several removed: self.current is not None": (
+            "for the reader: without keys usable_until is before all time"
+        ),
+        "IssuerKeys._is_known_unknown: boundary 1 moved: 0 <= now - since < self._cooldown": (
+            "at the moment of its fetch the cooldown forbids another one anyway"
+        ),
+        "IssuerKeys._may_begin: one condition of several removed: self.is_static": (
+            "the keys of a static issuer are never missing nor too old: nobody asks"
+        ),
+        "IssuerKeys._begin: call removed: flight.set_result(None)": "nobody has been given that flight",
+        "IssuerKeys._accept: boundary moved: turn < self._accepted": "every turn is another number",
+        "IssuerKeys._accept: condition always: changed": "memory: equal keys take the place of equal keys",
+        "IssuerKeys._accept: call removed: self._unknown.clear()": (
+            "memory: the cooldown of the fetch ends no sooner than what was remembered before it"
+        ),
+    },
+    "fetch": {
+        "_is_loopback: one condition of several removed: address.version == 4": (
+            "before Python 3.13 ::1 is the only IPv6 address that counts as loopback; from then on a test falls"
+        ),
+        "HttpFetch.__init__: condition always: ca_file is not None": "speed: the bundle of the system is read at once",
+        "HttpFetch._tls: condition always: self._context is None": "speed: the bundle is read each time",
+        "_left: boundary moved: left <= 0": "no test can hold the instant at which the time is over",
+    },
+}

@@ -1,0 +1,52 @@
+"""What stands on cryptojwt: keys that are made and signed with, key objects, and the jar of current keys."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import x25519
+
+from jwtconnect_mw import ConfigurationError
+from jwtconnect_mw._jose import SigningKey
+from jwtconnect_mw.testing import FakeIssuer, ManualClock
+
+from .cases import without_kid
+from .kit import ISSUER, NOW, auth, claims, jwks, key, policy
+from .remote import World
+
+
+def test_a_key_has_the_kid_it_was_given_or_its_thumbprint() -> None:
+    assert SigningKey.generate("ES256", "given").kid == "given"
+    one, other = SigningKey.generate("ES256"), SigningKey.generate("ES256")
+    assert len(one.kid) == len(other.kid) == 43
+    assert one.kid != other.kid
+
+
+def test_a_key_signs_without_more_header() -> None:
+    assert auth().authenticate("Bearer " + key().sign(claims()))
+
+
+def test_what_is_no_key_that_can_verify_is_called_that() -> None:
+    for keys in (5, x25519.X25519PrivateKey.generate()):
+        with pytest.raises(ConfigurationError, match="not a key that can verify"):
+            policy(keys=keys)
+
+
+def in_jar(bearer_auth: Any, issuer: str) -> list[tuple[str, str]]:
+    return sorted((one.kid, one.kty) for one in bearer_auth._store.cache.jar.get_issuer_keys(issuer))
+
+
+def test_the_jar_holds_the_keys_of_a_set() -> None:
+    keys = {"keys": [*jwks()["keys"], *without_kid(key("RS256"))["keys"], {"kty": "EC", "kid": "bad"}]}
+    assert in_jar(auth(policy(keys=keys)), ISSUER) == [("", "RSA"), ("main-ES256", "EC")]
+
+
+def test_the_jar_follows_the_issuer() -> None:
+    clock = ManualClock(NOW)
+    with FakeIssuer(clock=clock) as issuer:
+        world = World(issuer, clock)
+        world.auth.prefetch()
+        issuer.published = [key().public_jwk()]
+        world.refresh()
+        assert in_jar(world.auth, issuer.url) == [("main-ES256", "EC")]
