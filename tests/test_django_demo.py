@@ -36,6 +36,12 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
+def environment(folder: Path, **more: str) -> dict[str, str]:
+    """That of the tests, without what says which project theirs is."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("DJANGO_")}
+    return {**kept, "PYTHONPATH": str(ROOT), "DEMO_DATA": str(folder), **more}
+
+
 @contextmanager
 def running(line: str, port: int, environ: Mapping[str, str], log: Path) -> Iterator[None]:
     """The server of a line of README. It is ended by its own process id, and must not have ended before."""
@@ -55,13 +61,8 @@ def running(line: str, port: int, environ: Mapping[str, str], log: Path) -> Iter
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Where the demo is served: migrated, with one superuser."""
     folder, port = tmp_path_factory.mktemp("demo"), free_port()
-    environ = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("DJANGO_")},
-        "PYTHONPATH": str(ROOT),
-        "DEMO_DATA": str(folder),
-        "DEMO_URL": f"http://127.0.0.1:{port}",
-        "DJANGO_SUPERUSER_PASSWORD": PASSWORD,
-    }
+    own = f"http://127.0.0.1:{port}"
+    environ = environment(folder, DEMO_URL=own, DJANGO_SUPERUSER_PASSWORD=PASSWORD)
     install, *manage = next(block.code for block in BLOCKS if block.heading == HEADING).splitlines()
     assert re.fullmatch(r"python3 -m venv \.venv && \.venv/bin/pip install -q \"\.\[django\]\"", install)
     unasked = {"createsuperuser": ["--noinput", "--username", NAME, "--email", "root@example.org"]}
@@ -73,8 +74,8 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     log = folder / "log"
     with running(manage[-1], port, environ, log):
         with httpx.Client(transport=httpx.HTTPTransport(retries=7), trust_env=False) as patient:
-            patient.get(environ["DEMO_URL"])
-        yield environ["DEMO_URL"]
+            patient.get(own)
+        yield own
     assert "Traceback" not in log.read_text()
     assert "Warning:" not in log.read_text()
     assert (folder / "issuer-keys.json").stat().st_mode & 0o777 == 0o600 or os.name == "nt"
@@ -185,7 +186,7 @@ def test_the_admin_shows_and_revokes(client: httpx.Client) -> None:
 
 def test_no_migration_is_missing(tmp_path: Path) -> None:
     """Neither of the demo nor of the package."""
-    environ = {**os.environ, "PYTHONPATH": str(ROOT), "DEMO_DATA": str(tmp_path)}
+    environ = environment(tmp_path)
     arguments = command(".venv/bin/python demo/django_site/manage.py makemigrations --check --dry-run")
     done = subprocess.run(arguments, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (0, "No changes detected\n"), done.stderr

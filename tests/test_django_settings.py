@@ -115,7 +115,7 @@ PROBLEMS: dict[str, tuple[str, str, Any]] = {
     "twice": ("E004", "issuers", verifying() | {"issuers": [{"issuer": ISSUER, "audience": "a", "keys": jwks()}] * 2}),
     "optional": ("E004", "optional", verifying(optional="yes")),
     "public": ("E004", "public", verifying(public="/admin")),
-    "public of another kind": ("E004", "iterable", verifying(public=5)),
+    "public of another kind": ("E004", "collection", verifying(public=5)),
     "scopes": ("E004", "required_scopes", verifying(required_scopes=["a b"])),
     "the issuer": ("E005", "dict", verifying(issuer=ISSUER)),
     "the issuer without a name": ("E005", "issuer", without("issuer")),

@@ -57,7 +57,7 @@ class Issuer:
     ``is_active``: hook from a subject to whether it may have tokens. Hooks are asked before a refresh token is spent.
     ``on_event(event, context)``: "issued", "refreshed", "again", "reuse", "revoked"; never sees a token.
     ``metadata``: more members of the metadata document. ``token_id``: makes the jti of an access token, which nobody
-    may guess or meet twice. ``clock``: seconds since the epoch.
+    may guess or meet twice; None draws 128 bits. ``clock``: seconds since the epoch.
 
     The ids of clients with a secret must not be subjects: their own tokens have them as ``sub`` (RFC 9068 section 5).
     Raises ConfigurationError, naming the field. Methods raise GrantError where a request is refused.
@@ -82,7 +82,7 @@ class Issuer:
         is_active: ActiveHook | None = None,
         on_event: EventHook | None = None,
         metadata: Mapping[str, Any] | None = None,
-        token_id: Callable[[], str] = _token_id,
+        token_id: Callable[[], str] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.issuer = settings.text("issuer", issuer)
@@ -97,7 +97,7 @@ class Issuer:
         self.authority: RevocationLookup = getattr(self.revocations, "authority", self.revocations)
         self.keys: IssuerKeys = _keys(keys, algorithm, lifetimes.access, clock)
         refresh = RefreshTokens(issuer, self.keys.refresh_secrets, lifetimes.family)
-        self._mint = Mint(issuer, self.keys.signer, self._hooks, lifetimes.access, token_id)
+        self._mint = Mint(issuer, self.keys.signer, self._hooks, lifetimes.access, token_id or _token_id)
         self._sessions = Sessions(
             self.revocations, refresh, self.clients, self._hooks, lifetimes, alone=bool(single_session)
         )
