@@ -16,14 +16,16 @@ from .django_users import clean, issuing_project, make_user
 # Django's settings must be there first.
 from django.core import serializers  # isort: skip
 from django.db import IntegrityError, connections  # isort: skip
-from django.test import override_settings  # isort: skip
+from django.http import HttpRequest, HttpResponse  # isort: skip
+from django.test import Client, override_settings  # isort: skip
+from django.urls import path  # isort: skip
 from django.utils import timezone  # isort: skip
 
 from jwtconnect_mw.django import issuing, records
 from jwtconnect_mw.django.issuers import ProjectIssuer
 from jwtconnect_mw.django.models import JWTConnectAuthToken
 from jwtconnect_mw.errors import ConfigurationError
-from jwtconnect_mw.issuer import Tokens
+from jwtconnect_mw.issuer import GrantError, Tokens
 from jwtconnect_mw.testing.revocation.races import together
 
 from .django_kit import AUDIENCE
@@ -349,3 +351,35 @@ def test_receivers_are_told(user: Any, issuer: ProjectIssuer) -> None:
         records.tokens_refreshed.disconnect(refreshed)
     assert row is not None
     assert told == [("issued", (row.pk, first)), ("refreshed", (row.pk, second))]
+
+
+class Views:
+    """A project whose own view refreshes."""
+
+    presented = ""
+
+    @staticmethod
+    def refresh(request: HttpRequest) -> HttpResponse:
+        return HttpResponse(issuing.issuer().refresh(Views.presented).access_token)
+
+    urlpatterns = (path("refresh", refresh),)
+
+
+def test_a_view_that_fails_undoes_no_revocation(user: Any, issuer: ProjectIssuer) -> None:
+    """With ATOMIC_REQUESTS. SQLite cannot do both, so it refuses the token and changes nothing."""
+    first, _ = issuing.issue(user)
+    second = issuer.refresh(first.refresh_token or "")
+    issuer.refresh(second.refresh_token or "")
+    Views.presented = first.refresh_token or ""
+    database = connections["default"].settings_dict
+    database["ATOMIC_REQUESTS"] = True
+    try:
+        with override_settings(ROOT_URLCONF=Views):
+            assert Client(raise_request_exception=False).get("/refresh").status_code == 500
+    finally:
+        database["ATOMIC_REQUESTS"] = False
+    identity = issuer.issuer, None, first.session, None, None, issuer.clock()
+    assert issuer.revocations.is_revoked(*identity) is (connections["default"].vendor != "sqlite")
+    with pytest.raises(GrantError):
+        issuer.refresh(first.refresh_token or "")
+    assert issuer.revocations.is_revoked(*identity)

@@ -73,8 +73,14 @@ def on_postgres(server: str, clock: ManualClock) -> OrmRevocationList:
     return OrmRevocationList(server, clock=clock)
 
 
+@pytest.mark.timeout(600)
 class OnTheOrm(RevocationListConformance):
     alias: str
+    forks = False  # a child would share Django's connection; other processes race below
+
+    @pytest.fixture(autouse=True)
+    def more_rounds(self, long: bool) -> None:
+        self.rounds = 20 if long else 3
 
     def make(self, clock: Callable[[], float]) -> OrmRevocationList:
         empty(self.alias)
@@ -597,6 +603,7 @@ def settings_of(alias: str) -> dict[str, Any]:
 
 
 @pytest.mark.live
+@pytest.mark.timeout(900)
 def test_processes_agree(revocations: OrmRevocationList, long: bool) -> None:
     revocations.current(FAMILY)
     all_but_one = PROCESSES * THREADS - 1

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import select
+import signal
 import sys
 import unittest
 import warnings
@@ -15,6 +17,7 @@ from ..clock import ManualClock
 from .backend import FAMILY, ISSUER, Backend, present, revoked
 
 _CHILDREN = 4
+_LIMIT = 60.0  # seconds
 
 
 class Child:
@@ -39,13 +42,22 @@ class Child:
         os.close(write)
 
     def ready(self) -> None:
-        os.read(self._answer, 1)
+        self._read(1)
 
     def told(self) -> str:
-        with os.fdopen(self._answer, "rb") as pipe:
-            text = pipe.read().decode()
+        text = b""
+        while piece := self._read(4096):
+            text += piece
+        os.close(self._answer)
         os.waitpid(self._pid, 0)
-        return text
+        return text.decode()
+
+    def _read(self, most: int) -> bytes:
+        if not select.select([self._answer], [], [], _LIMIT)[0]:
+            os.kill(self._pid, signal.SIGKILL)
+            os.waitpid(self._pid, 0)
+            raise AssertionError("a forked process that opened the list hangs; see `forks`")
+        return os.read(self._answer, most)
 
 
 def _leave() -> None:
@@ -71,7 +83,9 @@ def in_processes(works: list[Callable[[], Callable[[], str]]]) -> list[str]:
 
 
 class Processes(Backend):
-    """For lists that are shared. ``forks``: whether a forked child may open the list by ``reopen``."""
+    """For lists that are shared. ``forks``: whether a forked child may open the list by ``reopen``; it may not where
+    that would use a connection which its parent opened.
+    """
 
     forks = True
     process_rounds = 8
