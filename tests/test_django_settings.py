@@ -59,6 +59,10 @@ def now() -> float:
     return NOW
 
 
+def observed(event: str, label: str, value: float) -> None:
+    told.append(event)
+
+
 def refused(reason: str, context: Mapping[str, Any]) -> None:
     told.append(reason)
 
@@ -236,12 +240,12 @@ def test_to_check_the_settings_makes_no_key_file(tmp_path: Path) -> None:
 
 def test_callables_may_be_named() -> None:
     told.clear()
-    with project(verifying(on_refused=f"{__name__}.refused")) as _:
+    with project(verifying(on_refused=f"{__name__}.refused", observer=f"{__name__}.observed")) as _:
         wired = wiring()
         from jwtconnect_mw.errors import NoCredentials
 
         wired.auth.refuse(NoCredentials())
-    assert told == ["no_credentials"]
+    assert told == ["refused", "no_credentials"]
 
 
 @pytest.mark.parametrize(
