@@ -409,6 +409,7 @@ def test_a_thread_that_cannot_be_started(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    caplog.set_level(logging.WARNING, "jwtconnect_mw")
     revocations = make()
 
     def refused(thread: threading.Thread) -> None:

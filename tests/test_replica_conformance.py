@@ -31,3 +31,8 @@ class TestConformance(RevocationListConformance):
         return replica
 
     reopen = make
+    forks = False
+
+    def beside(self, _clock: Callable[[], float]) -> ReplicatedRevocationList:
+        """The same: what another one writes is in a copy a little later, which is shown elsewhere."""
+        return self.made[-1]

@@ -183,6 +183,7 @@ def test_writing_back_that_fails_goes_on_later(
     backend: Backend, steps: Steps, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The copy is complete all the same, and is known to be."""
+    caplog.set_level(logging.WARNING, "jwtconnect_mw")
     fill(backend, 1200)
     steps.until(PACE.poll)
     backend.lose()

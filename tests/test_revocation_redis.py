@@ -60,6 +60,9 @@ class TestConformance(RevocationListConformance):
         self.made.append(RedisRevocationList(self.server.url, clock=clock, timeout=LIMIT))
         return self.made[-1]
 
+    def beside(self, clock: Callable[[], float]) -> RedisRevocationList:
+        return self.make(clock)
+
     def reopen(self, clock: Callable[[], float]) -> RedisRevocationList:
         self.server.kill()
         self.server.start()

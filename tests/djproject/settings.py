@@ -32,6 +32,7 @@ if _default["ENGINE"].endswith("mysql") and importlib.util.find_spec("MySQLdb") 
 
 SECRET_KEY = "only for tests"
 USE_TZ = True
+TIME_ZONE = "UTC"  # Django sets that of the whole process
 DATABASES = {"default": _default}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 INSTALLED_APPS = [

@@ -19,4 +19,6 @@ from .rotation import Rotation
 
 
 class RevocationListConformance(Entries, Families, Rotation, Durability, Races, Processes):
-    """Override ``make``, and ``reopen`` if the data outlives the object. Each test calls ``make`` once."""
+    """Override ``make``, and ``reopen`` if the data outlives the object; ``beside`` where another handle is had in
+    another way. Each test calls ``make`` once.
+    """

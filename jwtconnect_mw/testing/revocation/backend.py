@@ -33,6 +33,10 @@ class Backend:
         """A list over what the last one of ``make`` left behind, as another process finds it after a crash."""
         raise unittest.SkipTest("the list does not outlive its process")
 
+    def beside(self, clock: Callable[[], float]) -> RevocationList:
+        """One more handle on the list that the last ``make`` made, as another process has it at the same time."""
+        return self.reopen(clock)
+
     def fresh(self, now: float = NOW) -> tuple[RevocationList, ManualClock]:
         """A list made at ``now``, and its clock."""
         clock = ManualClock(now)

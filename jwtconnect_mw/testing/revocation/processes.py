@@ -83,7 +83,7 @@ def in_processes(works: list[Callable[[], Callable[[], str]]]) -> list[str]:
 
 
 class Processes(Backend):
-    """For lists that are shared. ``forks``: whether a forked child may open the list by ``reopen``; it may not where
+    """For lists that are shared. ``forks``: whether a forked child may call ``beside``; it may not where
     that would use a connection which its parent opened.
     """
 
@@ -101,7 +101,7 @@ class Processes(Backend):
 
         def presenting(number: int, asker: int) -> Callable[[], Callable[[], str]]:
             def prepare() -> Callable[[], str]:
-                mine = self.reopen(clock)
+                mine = self.beside(clock)
                 mine.current(FAMILY)  # connected
                 return lambda: _shown(mine, number, asker)
 
@@ -118,7 +118,7 @@ class Processes(Backend):
         revocations, clock = self.shared_list()
 
         def revoking(session: str) -> Callable[[], str]:
-            mine = self.reopen(clock)
+            mine = self.beside(clock)
             mine.current(FAMILY)
 
             def revoke() -> str:
@@ -128,7 +128,7 @@ class Processes(Backend):
             return revoke
 
         def presenting(session: str) -> Callable[[], str]:
-            mine, family = self.reopen(clock), replace(FAMILY, session=session)
+            mine, family = self.beside(clock), replace(FAMILY, session=session)
             mine.current(family)
             return lambda: present(mine, 0, family=family).answer
 

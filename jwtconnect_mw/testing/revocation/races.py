@@ -54,7 +54,7 @@ class Races(Backend):
     def handles(self) -> tuple[RevocationList, RevocationList]:
         """Two of one list; the same twice where it belongs to one process."""
         revocations, clock = self.fresh()
-        return revocations, self.reopen(clock) if revocations.shared else revocations
+        return revocations, self.beside(clock) if revocations.shared else revocations
 
     def test_one_successor_however_many_ask_at_once(self) -> None:
         handles = self.handles()
