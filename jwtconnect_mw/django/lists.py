@@ -31,10 +31,18 @@ def revocation_list(value: object, clock: Callable[[], float]) -> Any:
         if value == "memory":
             return revocation.MemoryRevocationList(clock=clock)
         if isinstance(value, str) and value.startswith(_REDIS):
-            return revocation.RedisRevocationList(value, clock=clock)
+            return _redis(value, clock)
         if isinstance(value, os.PathLike) or (isinstance(value, str) and _FILE.fullmatch(value)):
             return revocation.SQLiteRevocationList(value, clock=clock)
         return _checked(imported(value, _WHERE) if isinstance(value, str) else value)
+
+
+def _redis(url: str, clock: Callable[[], float]) -> Any:
+    try:
+        kind = revocation.RedisRevocationList
+    except ModuleNotFoundError:
+        raise SettingProblem("E006", f"{_WHERE}: a Redis server needs pip install 'jwtconnect-mw[redis]'.") from None
+    return kind(url, clock=clock)
 
 
 def _checked(found: Any) -> Any:

@@ -6,7 +6,7 @@ tokens itself; it trusts them without being told.
 ``revocations``: "orm" (an issuer's default), "memory", a path, the URL of a Redis server, a list, or a dotted path.
 ``replicate``: True for look-ups in a copy of the list in each process.
 ``public``, ``required_scopes``, ``optional``, ``preflight``, ``realm``, ``resource_metadata``, ``on_refused``,
-``cache_size``, ``fetch``, ``clock``: see BearerAuth. Admin pages, which have sessions, are made ``public``.
+``observer``, ``cache_size``, ``fetch``, ``clock``: see BearerAuth. Admin pages have sessions: they are made ``public``.
 ``user``: "stateless" (the default) or "database", where the claim ``user_claim`` ("sub") is looked up in the field
 ``user_lookup`` ("pk"). ``claims_map``: from attribute of a user to claim, for tokens of one's own.
 The switches of ``signals`` are names as well. What can be called may be a dotted path.
@@ -53,7 +53,19 @@ KNOWN = frozenset(
     ),
 ).union(AUTH, SWITCHES)
 """Every name of the dict."""
-_CALLABLE = frozenset({"on_refused", "fetch", "clock", "claims", "is_active", "on_event", "token_id", "scope_claim"})
+_CALLABLE = frozenset(
+    (
+        "on_refused",
+        "observer",
+        "fetch",
+        "clock",
+        "claims",
+        "is_active",
+        "on_event",
+        "token_id",
+        "scope_claim",
+    ),
+)
 
 
 def read() -> tuple[dict[str, Any], bool]:

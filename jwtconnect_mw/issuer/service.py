@@ -57,7 +57,7 @@ class Issuer:
     ``is_active``: hook from a subject to whether it may have tokens. Hooks are asked before a refresh token is spent.
     ``on_event(event, context)``: "issued", "refreshed", "again", "reuse", "revoked"; never sees a token.
     ``metadata``: more members of the metadata document. ``token_id``: makes the jti of an access token, which nobody
-    may guess or meet twice. ``clock``: seconds since the epoch.
+    may guess or meet twice; None draws 128 bits. ``clock``: seconds since the epoch.
 
     The ids of clients with a secret must not be subjects: their own tokens have them as ``sub`` (RFC 9068 section 5).
     Raises ConfigurationError, naming the field. Methods raise GrantError where a request is refused.

@@ -66,6 +66,22 @@ class JWTConnectAuthToken(models.Model):
         row.access_token, row.refresh_token = tokens.access_token, tokens.refresh_token
         return row
 
+    def decode_access(self) -> dict[str, Any]:
+        """The claims of the access token of a pair that ``create`` has just made, verified.
+
+        Raises InvalidJWT, for a row that was read from the database always: it has no texts.
+        """
+        from ..jwts import JWTConnectAuthKeyHandler
+
+        claims: dict[str, Any] = JWTConnectAuthKeyHandler.decode_jwt(self.access_token or "")
+        return claims
+
+    def decode_refresh(self) -> dict[str, Any]:
+        """The same of the refresh token, while it is the last one of its session."""
+        from ..jwts import decode_refresh
+
+        return decode_refresh(self.refresh_token or "")
+
     @property
     def iat(self) -> int | None:
         """Seconds since the epoch, as are the next two."""

@@ -1,0 +1,15 @@
+"""What may be done to the tokens of a user, under its older name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import issuing, records
+
+
+def remove_older_tokens(user: Any) -> int:
+    """End all sessions of ``user`` but the newest; how many. Their rows stay, as revoked.
+
+    Raises ServiceUnavailable, and ConfigurationError where the settings name no issuer.
+    """
+    return issuing.revoke_rows(records.live(user)[1:])
