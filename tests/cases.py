@@ -142,6 +142,8 @@ def _structure() -> list[Case]:
         bad("the longest signature, with a slash", f"{header}.{payload}.{'A' * 2730}/", malformed),
         bad("signature too long, with a slash", f"{header}.{payload}.{'A' * 2731}/", "bad_signature"),
         bad("signature too long, unknown kid", f"{token(header={'kid': 'unknown'}).rpartition('.')[0]}.{'A' * 3000}", "unknown_key"),
+        bad("length 1 mod 4, unknown kid", token(header={"kid": "unknown"})[:-1], malformed),
+        bad("unused bits set, unknown kid", token(header={"kid": "unknown"})[:-1] + "B", malformed),
         bad("slash in the signature, unknown kid", token(header={"kid": "unknown"})[:-2] + "/A", malformed),
         bad("payload of length 1 mod 4, signed", sealed(f"{header}.{payload.rstrip('=')[: len(payload) // 4 * 4]}A"), malformed),
         good("RSA", by_es512, policy={"keys": jwks(key("RS256"))}),

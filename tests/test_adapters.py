@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from jwtconnect_mw._http import response
 from jwtconnect_mw.fetch import Fetched, FetchError
 from jwtconnect_mw.testing import ManualClock
 
@@ -125,3 +126,8 @@ def test_what_is_refused_anyway_never_waits_for_keys(adapter: str, claims: dict[
 
     assert ADAPTERS[adapter](auth(policy(keys=JWKS_URL), fetch=fetch), bearer(token(claims))).status == 401
     assert asked == []
+
+
+def test_only_an_answer_that_may_have_a_body_says_its_length() -> None:
+    assert response(200, [("X", "y")], b"ab").headers == (("X", "y"), ("Content-Length", "2"))
+    assert response(304, [("X", "y")], b"").headers == (("X", "y"),)
