@@ -23,6 +23,7 @@ from urllib.parse import urlencode
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+import jwtconnect_mw
 from jwtconnect_mw import BearerAuth
 from jwtconnect_mw.testing import FakeIssuer
 
@@ -41,7 +42,7 @@ from jwtconnect_mw.django.conf import wiring
 from jwtconnect_mw.django.options import AUTH, KNOWN
 from jwtconnect_mw.django.signals import SETTINGS
 
-PACKAGE = ROOT / "jwtconnect_mw" / "django"
+PACKAGE = Path(jwtconnect_mw.__file__).parent / "django"  # of the wheel, where that is what is tested
 ISSUER, AUDIENCE = "https://as.example", "https://api.example"
 PYTHON = [(block.chapter, block.heading, block.code) for block in BLOCKS if block.language == "python"]
 PREAMBLE = """

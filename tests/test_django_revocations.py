@@ -37,6 +37,8 @@ from jwtconnect_mw.testing.revocation.races import together  # noqa: E402
 from .djproject.databases import empty, migrate, with_postgres  # noqa: E402
 from .djproject.racer import THREADS  # noqa: E402
 
+pytestmark = pytest.mark.live
+
 ROOT = Path(__file__).resolve().parents[1]
 LIMIT = 30.0
 only_sqlite = pytest.mark.skipif(connections["default"].vendor != "sqlite", reason="other databases can")

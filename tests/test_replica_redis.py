@@ -25,6 +25,8 @@ from .remote import LIMIT
 from .replicas import honours
 from .test_replica import until
 
+pytestmark = pytest.mark.live
+
 STALENESS = 10.0
 KNOWN = tuple(f"known {number}" for number in range(1200))
 GAP = "the feed of the revocation list has a gap: it is read from the beginning"
@@ -55,6 +57,11 @@ class TestConformance(RevocationListConformance):
         return self.made[-1]
 
     reopen = make
+    forks = False
+
+    def beside(self, _clock: Callable[[], float]) -> ReplicatedRevocationList:
+        """The same: what another one writes is in a copy a little later, which is shown elsewhere."""
+        return self.made[-1]
 
 
 class Site:

@@ -27,6 +27,8 @@ from .redis_proxy import Proxy
 from .remote import LIMIT
 from .test_fork import Child
 
+pytestmark = pytest.mark.live
+
 KEYS = ("data", "ends", "order", "log")
 LATER = replace(FAMILY, session="later", started=NOW + 2)
 

@@ -17,6 +17,8 @@ from .kit import ISSUER, NOW
 from .redis_kit import KINDS, RedisServer, running
 from .remote import LIMIT
 
+pytestmark = pytest.mark.live
+
 END = NOW + 1000.0 + KEEP_AFTER
 
 

@@ -21,6 +21,8 @@ from .kit import ISSUER, NOW
 from .redis_kit import KINDS, RedisServer, running
 from .remote import LIMIT
 
+pytestmark = pytest.mark.live
+
 _numbers = itertools.count()
 _settings = settings(
     deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
