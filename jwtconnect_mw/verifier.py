@@ -178,13 +178,15 @@ class TokenVerifier:
         return Verified(token, key, header.kid, self._store.issuers[key.issuer], snapshot, span, weight)
 
     def _twin(self, key: VerificationKey, header: Header, claims: Claims, now: float) -> VerificationKey:
-        """The same key as ``key``, of the issuer that the verified claims name: issuers may share key material."""
+        """The same key as ``key``, of the issuer that the verified claims name: issuers may share key material.
+
+        Raises KeysUnavailable where that issuer's keys are too old.
+        """
         for other in self._store.snapshot.find(header.kid, header.alg):
-            if (
-                other.issuer == claims.get("iss")
-                and other.is_twin_of(key)
-                and self._store.issuers[other.issuer].tend(now)
-            ):
+            if other.issuer == claims.get("iss") and other.is_twin_of(key):
+                keys = self._store.issuers[other.issuer]
+                if not keys.tend(now):
+                    raise keys.verdict(now)
                 return other
         return key  # whose policy refuses the claims
 
