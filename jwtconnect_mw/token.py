@@ -30,13 +30,11 @@ for _name in ("__setitem__", "__delitem__", "__ior__", "clear", "pop", "popitem"
     setattr(Claims, _name, Claims.refuse)
 
 
-def _freeze(value: Any) -> Any:
-    kind = type(value)
-    if kind is list:
-        return tuple([_freeze(member) if type(member) in _CONTAINERS else member for member in value])
-    if kind is Claims:
-        _freeze_members(value)
-    return value
+def _freeze(container: Any) -> Any:
+    if type(container) is list:
+        return tuple([_freeze(member) if type(member) in _CONTAINERS else member for member in container])
+    _freeze_members(container)
+    return container
 
 
 def freeze_lists(claims: Claims) -> None:

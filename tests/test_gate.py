@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from jwtconnect_mw import AuthError, BearerAuth
+from jwtconnect_mw import AuthError, BearerAuth, TrustedIssuer
 from jwtconnect_mw import gate as gate_module
 from jwtconnect_mw.gate import LookUpWanted
 from jwtconnect_mw.revocation import MemoryRevocationList
+from jwtconnect_mw.testing import FakeIssuer
 
 from .adapters import ADAPTERS
 from .kit import ISSUER, NOW, auth, token
@@ -218,3 +219,15 @@ def test_a_child_has_threads_of_its_own() -> None:
     if child == 0:
         os._exit(0 if reason(bearer_auth) == "accepted" else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_keys_that_must_be_fetched_and_a_list_that_must_be_asked() -> None:
+    """Two waits on the way of one request."""
+    revocations = Asked()
+    with FakeIssuer() as issuer:
+        bearer_auth = BearerAuth(TrustedIssuer(issuer.url, audience=issuer.audience), revocations=revocations)
+        assert reason(bearer_auth, "Bearer " + issuer.token()) == "accepted"
+        assert threading.main_thread() not in revocations.threads
+        revocations.answer = True
+        bearer_auth = BearerAuth(TrustedIssuer(issuer.url, audience=issuer.audience), revocations=revocations)
+        assert reason(bearer_auth, "Bearer " + issuer.token()) == "revoked"

@@ -196,6 +196,19 @@ def test_whose_file_it_may_be(mode: int, owner: int, user: int, expected: object
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root")
+def test_a_file_of_roots_that_everybody_reads(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as a secret that is mounted: used, with a warning."""
+    path = tmp_path / "keys.json"
+    kid = SigningKeys(path).signer().kid
+    path.chmod(0o644)
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    assert SigningKeys(path).signer().kid == kid
+    assert "every user may read" in caplog.text
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root")
 def test_the_files_of_another_user(caplog: pytest.LogCaptureFixture) -> None:
     """What root changes stays the user's; and a world-readable file of root's is warned about."""
     with tempfile.TemporaryDirectory() as folder:  # pytest's own are not for other users

@@ -18,6 +18,7 @@ import pytest
 from jwtconnect_mw import AuthError
 from jwtconnect_mw.revocation import MemoryRevocationList
 from jwtconnect_mw.testing import ManualClock, RevocationListConformance
+from jwtconnect_mw.testing.revocation import processes
 from jwtconnect_mw.testing.revocation.backend import FAMILY, present, revoked
 from jwtconnect_mw.testing.revocation.races import together
 
@@ -263,3 +264,14 @@ def test_a_token_that_cannot_be_revoked_is_reported_once(caplog: pytest.LogCaptu
         for _ in range(3):
             assert bearer_auth.authenticate("Bearer " + token({"jti": ..., "sub": ...}))
     assert caplog.text.count("cannot be revoked") == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_what_a_conformance_test_says_of_a_process_that_fails_or_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails() -> Callable[[], str]:
+        return lambda: str(1 // 0)
+
+    assert processes.in_processes([fails, lambda: lambda: "told"]) == ["! ZeroDivisionError", "told"]
+    monkeypatch.setattr(processes, "_LIMIT", 0.05)
+    with pytest.raises(AssertionError, match="hangs"):
+        processes.in_processes([lambda: lambda: str(os.read(os.pipe()[0], 1))])

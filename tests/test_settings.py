@@ -252,7 +252,14 @@ def test_the_issuers_are_checked() -> None:
         make_auth(policy(), TrustedIssuer("b", audience="b", keys=jwks()), remote_user=True)
 
 
-@pytest.mark.parametrize("settings", [{"deadline": 0}, {"deadline": 61}, {"ca_file": "/no/such/file"}], ids=repr)
+BAD_FETCHES: list[dict[str, Any]] = [
+    *({"deadline": value} for value in (0, 61, "5", None, True)),
+    *({"ca_file": value} for value in ("/no/such/file", 5, b"ca.pem")),
+    *({"max_body": value} for value in (0, -1, 1.5, True, None)),
+]
+
+
+@pytest.mark.parametrize("settings", BAD_FETCHES, ids=repr)
 def test_a_bad_fetch_setting_is_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match=f"^{next(iter(settings))}: "):
         HttpFetch(**settings)

@@ -18,7 +18,7 @@ from jwtconnect_mw._strict import b64url_decode, json_object
 from jwtconnect_mw.testing import FakeIssuer, ManualClock
 
 from .cases import without_kid
-from .kit import AUDIENCE, NOW, auth, jwks, key, policy, raw, token
+from .kit import AUDIENCE, NOW, auth, claims, jwks, key, policy, raw, token
 from .remote import World
 
 
@@ -556,3 +556,14 @@ def test_the_cache_keeps_its_promise_of_memory_whatever_the_claims(alphabet: str
 
 def scopes(number: int) -> str:
     return " ".join(f"s{number}:{scope}" for scope in range(20))
+
+
+@pytest.mark.parametrize("number", ["0.10000000000000000000001", "-1.0000000000000000000e5"])
+def test_floats_of_a_header_may_be_this_long(number: str) -> None:
+    def header(text: str) -> str:
+        return json.dumps({"alg": "ES256", "kid": key().kid, "x": 0}).replace("0}", text + "}")
+
+    assert len(number) <= 25
+    assert reason_of(auth(), raw(header(number), json.dumps(claims()))) is None
+    longer = number.replace("0", "0" * (27 - len(number)), 1)
+    assert reason_of(auth(), raw(header(longer), json.dumps(claims()))) == "malformed_token"

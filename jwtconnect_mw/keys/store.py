@@ -118,8 +118,8 @@ class KeyStore:
                 if begun < _AT_ONCE:
                     begun += 1
                     issuer.tend(now)
-                if not isinstance(verdict, Unavailable):
-                    verdict = issuer.verdict(now)
+                found = issuer.verdict(now)
+                verdict = found if isinstance(found, Unavailable) else verdict
         return verdict
 
     def health(self, now: float) -> dict[str, Any]:
