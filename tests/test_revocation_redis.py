@@ -27,7 +27,7 @@ from jwtconnect_mw.testing.revocation.races import together
 
 from .kit import ISSUER, NOW
 from .real.issuers import require
-from .redis_kit import KINDS, RedisServer, running
+from .redis_kit import KINDS, RedisServer, begin, running
 from .redis_proxy import Proxy
 from .remote import LIMIT
 from .servers import Authority
@@ -57,6 +57,7 @@ class TestConformance(RevocationListConformance):
             revocations.close()
 
     def make(self, clock: Callable[[], float]) -> RedisRevocationList:
+        begin(self.server.url, clock())
         self.made.append(RedisRevocationList(self.server.url, clock=clock, timeout=LIMIT))
         return self.made[-1]
 
@@ -77,6 +78,7 @@ def server(durable: RedisServer) -> RedisServer:
 
 def use(url: str, **options: Any) -> None:
     """Everything that a list does."""
+    begin(url, NOW, options.get("prefix", "jwtconnect_mw"))
     with closing(RedisRevocationList(url, clock=ManualClock(NOW), timeout=LIMIT, **options)) as revocations:
         assert present(revocations, 0).answer == "advanced"
         assert present(revocations, 0).answer == "again"
@@ -172,6 +174,8 @@ def test_a_database_a_prefix_and_nothing_else(server: RedisServer) -> None:
 
 def test_lists_by_their_prefix(server: RedisServer) -> None:
     """Two with one prefix are one list, others do not see it."""
+    for prefix in ("one", "other"):
+        begin(server.url, NOW, prefix)
     with (
         closing(RedisRevocationList(server.url, prefix="one", clock=ManualClock(NOW))) as first,
         closing(RedisRevocationList(server.url, prefix="one", clock=ManualClock(NOW))) as second,
@@ -273,6 +277,7 @@ def test_tls(server: RedisServer, tmp_path: Path) -> None:
 
 def test_more_threads_than_connections(server: RedisServer) -> None:
     """They wait for each other, as long as the timeout."""
+    begin(server.url, NOW)
     before = server.tell("INFO", "stats")
     with closing(RedisRevocationList(server.url, timeout=LIMIT, clock=ManualClock(NOW))) as revocations:
         steps = together([partial(present, revocations, 0)] * 150)

@@ -22,7 +22,7 @@ from jwtconnect_mw.testing import ManualClock
 from jwtconnect_mw.testing.revocation.backend import FAMILY, present, revoked
 
 from .kit import ISSUER, NOW
-from .redis_kit import KINDS, RedisServer, running
+from .redis_kit import KINDS, RedisServer, begin, running
 from .redis_proxy import Proxy
 from .remote import LIMIT
 from .test_fork import Child
@@ -40,12 +40,14 @@ def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 @pytest.fixture
 def server(shared: RedisServer) -> RedisServer:
     shared.tell("FLUSHALL")
+    begin(shared.url, NOW)
     return shared
 
 
 @pytest.fixture(params=KINDS)
 def own(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RedisServer]:
     with running(request.param, tmp_path) as server:
+        begin(server.url, NOW)
         yield server
 
 
@@ -69,6 +71,11 @@ def make(clock: ManualClock) -> Iterator[Make]:
     yield make
     for revocations in made:
         revocations.close()
+
+
+def clock_of(server: RedisServer, ahead: float) -> ManualClock:
+    """A clock beside the server's, which stands still."""
+    return ManualClock(float(server.tell("TIME")[0]) + ahead)
 
 
 def flush(server: RedisServer) -> None:
@@ -162,6 +169,7 @@ def test_a_part_that_is_lost(server: RedisServer, make: Make, key: str) -> None:
 
 @pytest.mark.parametrize("key", KEYS)
 def test_a_key_of_someone_else(server: RedisServer, make: Make, key: str) -> None:
+    flush(server)
     server.tell("SET", f"{{jwtconnect_mw}}:{key}", "theirs")
     revocations = make(server)
     for call in (
@@ -183,12 +191,59 @@ def test_a_list_of_another_version(server: RedisServer, make: Make) -> None:
         present(revocations, 0)
 
 
-@pytest.mark.parametrize("skew", [-5, 0, 5])
-def test_an_epoch_does_not_begin_in_the_past(server: RedisServer, make: Make, skew: int) -> None:
-    """By a clock that is behind the server's."""
-    moment = int(server.tell("TIME")[0])
-    started = make(server, clock=ManualClock(moment + skew)).start_family(ISSUER, "alice")
-    assert moment + max(0, skew) <= started <= moment + max(0, skew) + LIMIT
+@pytest.mark.parametrize("behind", [-55, -5, 0, 5, 55, 65, 3600])
+def test_an_epoch_begins_by_the_clock_of_the_server(server: RedisServer, make: Make, behind: int) -> None:
+    """As families start: one of a host that is ahead is lost with the data, also for who is behind and begins anew."""
+    flush(server)
+    ahead = make(server, clock=clock_of(server, 5))
+    ahead.changes(None)
+    server.tell("HSET", "{jwtconnect_mw}:data", "#birth", 1)  # the list is old
+    family = replace(FAMILY, started=ahead.start_family(ISSUER, "alice"))
+    flush(server)
+    birth = int(server.tell("TIME")[0]) + 1
+    other = make(server, clock=clock_of(server, -behind))  # a process that has just been started
+    other.changes(None)
+    assert birth <= other.start_family(ISSUER, "alice") <= birth + LIMIT
+    assert other.current(family) is None
+
+
+@pytest.mark.parametrize("ahead", [65, 10**6])
+def test_an_epoch_of_a_clock_that_is_far_ahead(server: RedisServer, make: Make, ahead: int) -> None:
+    """Families of that clock are lost too."""
+    revocations = make(server, clock=ManualClock(int(server.tell("TIME")[0]) + ahead + 0.5))
+    flush(server)
+    started = revocations.start_family(ISSUER, "alice")
+    flush(server)
+    assert revocations.start_family(ISSUER, "alice") == started
+    assert revocations.current(replace(FAMILY, started=started - 1)) is None
+
+
+def test_a_family_of_the_second_of_the_loss(server: RedisServer, make: Make) -> None:
+    """Whoever notices it: a process that never asked before has no older epoch to compare with."""
+    revocations = make(server)
+    assert [present(revocations, number).answer for number in (0, 1)] == ["advanced"] * 2
+    flush(server)
+    make(server).changes(None)
+    assert present(revocations, 0) == Step("unknown")
+
+
+def test_clocks_of_hosts_that_differ(server: RedisServer, make: Make) -> None:
+    """Who logged in where the clock is ahead is taken in by who logs out everywhere where it is behind, and can log in
+    again at either.
+    """
+    flush(server)
+    ahead, behind = make(server, clock=clock_of(server, 30)), make(server, clock=clock_of(server, -30))
+    now = behind._clock()
+    for number, alone in enumerate((False, True)):
+        user = f"user {number}"
+        started = ahead.start_family(ISSUER, user, alone=alone)
+        assert abs(started - int(server.tell("TIME")[0])) <= LIMIT
+        behind.revoke_subject(ISSUER, user)
+        assert revoked(behind, subject=user, started=started, now=now)
+        for one in (behind, ahead):
+            assert not revoked(one, subject=user, started=one.start_family(ISSUER, user), now=now)
+    behind.revoke_subject(ISSUER, "other", before=now - 5.5)  # which is told, not the default
+    assert [revoked(behind, subject="other", started=now - ago, now=now) for ago in (6, 5)] == [True, False]
 
 
 def test_scripts_that_the_server_forgot(server: RedisServer, make: Make) -> None:
@@ -267,6 +322,7 @@ def test_no_server_is_needed_to_build_it(make: Make) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_server_that_is_killed_loses_nothing_that_it_acknowledged(tmp_path: Path, make: Make, kind: str) -> None:
     with running(kind, tmp_path, keep=True) as server:
+        begin(server.url, NOW)
         revocations = make(server)
         for number in range(5):
             assert present(revocations, number).answer == "advanced"
@@ -281,6 +337,7 @@ def test_a_server_that_is_killed_loses_nothing_that_it_acknowledged(tmp_path: Pa
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_server_that_is_killed_amid_writes(tmp_path: Path, make: Make, kind: str, long: bool) -> None:
     with running(kind, tmp_path, keep=True) as server:
+        begin(server.url, NOW)
         revocations = make(server)
         for turn in range(20 if long else 2):
             said: list[str] = []

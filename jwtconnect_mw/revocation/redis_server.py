@@ -45,6 +45,10 @@ class Server:
         """In the child: what is open belongs to the parent, and a thread of it may have held redis-py's locks."""
         self._client = self._connect()
 
+    def waits_for(self, script: Script) -> bool:
+        """Whether replicas must confirm what the script did."""
+        return script.writes and self._wait_replicas > 0
+
     def close(self) -> None:
         """Close all connections, also those in use. Who asks after that connects anew."""
         self._client.connection_pool.disconnect()
@@ -72,7 +76,7 @@ class Server:
 
     def _evaluate(self, script: Script, how: tuple[str, str], arguments: Sequence[Text]) -> list[Any]:
         command = (*how, len(self._keys), *self._keys, *arguments)
-        if not (self._wait_replicas and script.writes):
+        if not self.waits_for(script):
             answer: list[Any] = self._command(*command)
             return answer
         # WAIT counts for what was written on the same connection.
