@@ -10,6 +10,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import closing, nullcontext, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -151,6 +152,41 @@ def test_what_is_revoked_here_is_honoured_at_once(
     assert revoked(revocations, session=FAMILY.session)
     assert revocations.current(FAMILY) == 2
     assert "is_revoked" not in backend.calls
+
+
+def test_what_the_backend_says_is_revoked_is_honoured_here(
+    make: Callable[..., ReplicatedRevocationList], backend: Backend
+) -> None:
+    """Though another process revoked it and the feed has not told yet; who knows it already asks nothing."""
+    one, two = make(), make()
+    for each in (one, two):
+        assert each.sync(LIMIT)
+        each.close()  # no thread reads any more
+        each._reader.trusted_until = float("inf")
+    other = replace(FAMILY, session="other")
+    backend.revoke_session(ISSUER, FAMILY.session)
+    assert not revoked(one, session=FAMILY.session)
+    backend.error = OSError()
+    assert present(one, 0).answer == "revoked"
+    assert revoked(one, session=FAMILY.session)
+    backend.error = None
+    backend.revoke_subject(ISSUER, FAMILY.subject)
+    assert present(two, 0, family=other).answer == "revoked"
+    assert revoked(two, session=other.session)
+    assert revoked(two, subject=FAMILY.subject)  # by the feed, which was asked meanwhile
+    asked = len(backend.calls)
+    for _ in range(3):
+        assert present(two, 0, family=other).answer == "revoked"
+    assert backend.calls[asked:] == []
+
+
+def test_a_subject_is_revoked_as_far_as_the_backend_says(backend: Backend) -> None:
+    """Whose clock may be another one: a session that began since is not refused by a clock that is ahead."""
+    with closing(replica(backend, ManualClock(NOW + 30))) as ahead:
+        assert ahead.sync(LIMIT)
+        ahead.revoke_subject(ISSUER, "alice")
+        assert revoked(ahead, subject="alice", started=NOW)
+        assert not revoked(ahead, subject="alice", started=backend.start_family(ISSUER, "alice"))
 
 
 def test_what_the_backend_does_not_take_is_not_pretended(

@@ -80,17 +80,20 @@ class Follower:
             self._copy.sweep(self._clock())
         return pause
 
-    def catch_up(self) -> None:
-        """Read now, in the thread of a writer that wants to see what it wrote. A failure is the next step's matter."""
+    def catch_up(self) -> bool:
+        """Read now, in the thread of a writer that wants to see what it wrote; whether it is in the copy. If not, that
+        is the next step's matter.
+        """
         cursor = self._cursor
         if cursor is None:
-            return  # the first read will bring it
+            return False  # the first read will bring it
         try:
             changes = self._feed.changes(cursor)
         except Exception:
             _log.debug("what was just written will be read later")
-        else:
-            self._copy.put(changes.entries, self._clock())  # the cursor is the other thread's
+            return False
+        self._copy.put(changes.entries, self._clock())  # the cursor is the other thread's
+        return changes.epoch == self._epoch and not changes.more
 
     def _follow(self) -> float:
         started = self._timer()

@@ -153,10 +153,12 @@ class ReplicatedRevocationList:
     ) -> None:
         """See RevocationList."""
         self.authority.revoke_subject(issuer, subject, before=before, expires_at=expires_at)
+        self._reader.ensure()
+        if self._follower.catch_up():  # the backend knows better how far it reaches: its clock may be another one
+            return
         now = self._clock()
         bound = subject_bound(before, self._copy.bound(issuer, subject, now), 0, now)
         self._keep(Change("subject", issuer, subject, entry_end(expires_at, now), bound), now)
-        self._follower.catch_up()  # the backend may know better how far it has to reach
 
     def start_family(self, issuer: str, subject: str, *, alone: bool = False, expires_at: float | None = None) -> int:
         """See RevocationList."""
@@ -189,9 +191,11 @@ class ReplicatedRevocationList:
             now=now,
             grace=grace,
         )
-        if step.answer == "reuse":
+        # "revoked": by another process, a moment ago. Who knows that already need not ask for it.
+        known = self._find(family.issuer, None, family.session, family.subject, family.started, now)
+        if step.answer in ("reuse", "revoked") and not known:
             self._keep(Change("session", family.issuer, family.session, keep_until), now)
-            self._follower.catch_up()  # the backend may keep it longer
+            self._follower.catch_up()  # the backend may keep it longer, and know more: of the subject
         return step
 
     def current(self, family: Family) -> int | None:
