@@ -416,6 +416,62 @@ def test_a_primary_that_is_demoted(own: RedisServer, make: Make) -> None:
     assert own.tell("INFO", "stats")["total_connections_received"] == before + 4  # three of them are this test's
 
 
+@pytest.mark.parametrize("how", ["demoted", "cut off"])
+def test_the_feed_of_a_server_that_may_not_write(own: RedisServer, make: Make, how: str) -> None:
+    """It does not know what is new, so a copy that follows it is not fresh. The connection is given up."""
+    revocations = make(own)
+    revocations.revoke_token(ISSUER, "x")
+    cursor = revocations.changes(None).cursor
+    written = own.tell("INFO", "replication")["master_repl_offset"]
+    assert revocations.changes(cursor).entries == ()
+    assert own.tell("INFO", "replication")["master_repl_offset"] == written  # to ask replicates nothing
+    if how == "demoted":
+        own.tell("REPLICAOF", "127.0.0.1", "1")
+    else:
+        own.tell("CONFIG", "SET", "min-replicas-to-write", 1)
+    before = own.tell("INFO", "stats")["total_connections_received"]
+    for _ in range(2):
+        with pytest.raises(redis.ResponseError):
+            revocations.changes(cursor)
+        with pytest.raises(redis.ResponseError):
+            revocations.changes(cursor, wait=LIMIT)
+    assert (
+        own.tell("INFO", "stats")["total_connections_received"] == before + 4
+    )  # the first was there, the last is ours
+    if how == "demoted":
+        own.tell("REPLICAOF", "NO", "ONE")
+    else:
+        own.tell("CONFIG", "SET", "min-replicas-to-write", 0)
+    assert revocations.changes(cursor).entries == ()
+
+
+def test_an_answer_that_changes_nothing_is_confirmed_too(own: RedisServer, tmp_path: Path, make: Make) -> None:
+    """It rests on writes that replicas may not have: of another caller, whom that was told."""
+    own.tell("CONFIG", "SET", "repl-diskless-sync-delay", 0)
+    with running(Path(own.program).name.split("-")[0], tmp_path, "--replicaof", "127.0.0.1", str(own.port)) as replica:
+        with own.client() as client:
+            client.set("x", 1)
+            assert client.wait(1, int(LIMIT * 1000)) == 1
+        writer, asker = make(own, wait_replicas=1), make(own, wait_replicas=1, timeout=0.4)
+        asks: list[Callable[[], object]] = [
+            lambda: present(asker, 0),
+            lambda: asker.revoke_token(ISSUER, "x", expires_at=NOW),
+            lambda: asker.revoke_subject(ISSUER, "bob", before=NOW, expires_at=NOW),
+            lambda: asker.start_family(ISSUER, "carol"),
+            lambda: present(asker, 5, family=replace(FAMILY, session="revoked")),
+        ]
+        writer.revoke_session(ISSUER, "revoked", expires_at=NOW)
+        for ask in asks:
+            ask()
+        replica.process.send_signal(signal.SIGSTOP)
+        try:
+            for ask in asks:
+                with pytest.raises(redis.TimeoutError):
+                    ask()
+        finally:
+            replica.process.send_signal(signal.SIGCONT)
+
+
 def test_replicas_that_must_confirm(own: RedisServer, tmp_path: Path, make: Make) -> None:
     """The second list wants more than there are: what it wrote is there, but it says that this is not safe."""
     own.tell("CONFIG", "SET", "repl-diskless-sync-delay", 0)

@@ -49,12 +49,14 @@ local function moment(now)
   return math.abs(now - server) < 60 and server or now
 end
 
--- The epoch and its birth. ARGV: a new epoch, the clock.
+-- The epoch and its birth. ARGV: a new epoch, the clock, whether replicas are to confirm.
 local function begin()
   local epoch = call('HGET', DATA, '#epoch')
   local by_end, by_serial = call('ZSCORE', ENDS, ''), call('ZSCORE', ORDER, '')
   if epoch and by_end and by_serial then
     if string.sub(epoch, 1, 2) ~= '1.' then error('a revocation list of another version') end
+    -- An answer that changes nothing rests on earlier writes, which may be unconfirmed: WAIT needs one of its own.
+    if ARGV[3] == '1' then call('HSET', DATA, '#wait', '1') end
     return epoch, number(call('HGET', DATA, '#birth'))
   end
   call('XLEN', LOG)  -- so that nothing is deleted where a key is not ours
@@ -210,6 +212,9 @@ return {epoch, purge(ARGV[4], ARGV[5])}
 _CHANGES = """
 -- the epoch that is known or '', the serial up to which entries were read, the last serial that was seen, limit
 local epoch = begin()
+-- Changes nothing, and fails where the server may not write: one that was demoted or is cut off (min-replicas-to-write)
+-- does not know what is new.
+call('HDEL', DATA, '')
 local last = call('HGET', DATA, '#serial')
 if ARGV[4] ~= '' then
   local anchor = ARGV[6] .. '-0'

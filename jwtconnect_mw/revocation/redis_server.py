@@ -24,6 +24,8 @@ from .redis_scripts import Script
 MOST_CONNECTIONS = 64
 _OPTIONS = re.compile(r"db|username|password|client_name|ssl_[a-z_]+")
 _IDLE = 30  # seconds after which a connection is tried before it is used: firewalls forget
+# In the name of the exception or its text.
+_NOT_WRITTEN = ("READONLY", "ReadOnlyError", "NOREPLICAS", "Not enough good replicas")
 Text = str | bytes
 
 
@@ -58,9 +60,9 @@ class Server:
         try:
             return self._run(script, arguments)
         except redis.ResponseError as error:
-            # Of a script, Redis 6 tells it in words only.
-            if isinstance(error, redis.ReadOnlyError) or "READONLY" in str(error):
-                # A primary that was demoted: its name may lead to another one by now.
+            # Of a script, some versions tell it in words only.
+            if any(word in f"{type(error).__name__} {error}" for word in _NOT_WRITTEN):
+                # A primary that was demoted or is cut off: its name may lead to another one by now.
                 self.close()
             raise
         except redis.ConnectionError:
