@@ -7,13 +7,14 @@ import time
 from collections.abc import Callable, Collection
 
 from ..errors import ConfigurationError
+from .cursors import Cursor
 from .entries import MOST_AHEAD, entry_end, known_end
 from .feed import Change, Changes, FeedGap
 from .protocol import Family, Step, SubjectRevokedError
 from .redis_epochs import Calls
 from .redis_scripts import ADVANCE, CHANGES, CURRENT, PURGE, PUT, START, SUBJECT
 from .redis_server import Server
-from .redis_texts import Cursor, Kind, change, exact, field
+from .redis_texts import Kind, change, exact, field
 
 _MOST_TIMEOUT = 60.0
 _MOST_AT_ONCE = 1000  # entries that one script reads or writes: the server does nothing else meanwhile
