@@ -179,7 +179,8 @@ class LocalCopy:
 
     def __len__(self) -> int:
         """The number of entries held, ended ones included until they are swept out."""
-        kinds = [kind for held in self._issuers.values() for kind in (held.tokens, held.sessions, held.subjects)]
+        issuers = list(self._issuers.values())  # no lock: others may come in meanwhile
+        kinds = [kind for held in issuers for kind in (held.tokens, held.sessions, held.subjects)]
         return sum(len(shard) for kind in kinds for shard in kind)
 
 
