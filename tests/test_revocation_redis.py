@@ -201,6 +201,11 @@ def test_a_look_up_is_one_command_or_none(server: RedisServer) -> None:
         assert set(calls) - ours == {"cmdstat_hmget"}
 
 
+def test_the_rights_are_those_of_the_readme() -> None:
+    text = (Path(__file__).parents[1] / "README.md").read_text()
+    assert RIGHTS in " ".join(text.replace("\\\n", "").split())
+
+
 def test_a_user_with_a_password_and_few_rights(
     server: RedisServer, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
