@@ -420,6 +420,24 @@ def test_a_thread_that_dies_is_reported_and_replaced(
     assert caplog.messages == ["the thread that reads the feed of the revocation list died; it is tried again"] * 2
 
 
+def test_a_thread_that_ended_without_a_word(
+    make: Callable[..., ReplicatedRevocationList], backend: Backend, timer: ManualClock
+) -> None:
+    """Nothing else is asked than whether it is alive."""
+    revocations = make()
+    assert revocations.sync(LIMIT)
+    ended = threading.Thread(target=int)
+    ended.start()
+    ended.join()
+    revocations._reader._thread = ended
+    timer.advance(2)
+    revocations.health()
+    assert revocations._reader._thread is not ended
+    backend.revoke_token(ISSUER, "x")
+    assert revocations.sync(LIMIT)
+    assert revoked(revocations, token="x")
+
+
 def test_a_thread_that_keeps_dying_leaves_the_copy_stale(
     make: Callable[..., ReplicatedRevocationList],
     backend: Backend,

@@ -154,6 +154,16 @@ def _lets_through(sieve: Sieve, name: str) -> bool:
     return bool(sieve.bits[hash(name) >> 8 & sieve.mask] >> (hash(name) >> 5 & 7) & 1)
 
 
+def test_where_to_begin() -> None:
+    """Each of several processes elsewhere, and each tells all."""
+    copy, other = LocalCopy(), LocalCopy()
+    copy.put([Change("token", ISSUER, f"{number}", END) for number in range(500)], NOW)
+    told = [list(copy.beyond(other, NOW, start)) for start in (0.0, 0.3, 0.7, 1.0)]
+    assert [sorted(one) for one in told] == [sorted(told[0])] * 4
+    assert len({one[0] for one in told[:3]}) == 3
+    assert told[0] == told[3]
+
+
 def test_counting_while_issuers_come_in() -> None:
     """A probe counts without a lock."""
     copy = LocalCopy()

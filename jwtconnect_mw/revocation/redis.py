@@ -180,9 +180,11 @@ class RedisRevocationList:
             raise FeedGap("the data is not that of the cursor, or too much has changed since")
         position, seen, found = answer
         reached = Cursor(epoch, position.decode(), seen.decode())
-        entries = [change(name, value) for name, value in zip(found[::2], found[1::2], strict=True)]
+        pairs = list(zip(found[::2], found[1::2], strict=True))
+        # None: somebody else took the field out of the hash.
+        entries = (change(name, value) for name, value in pairs if value is not None)
         living = tuple(entry for entry in entries if entry.ends > now)
-        return Changes(epoch, living, str(reached), len(entries) == limit), reached
+        return Changes(epoch, living, str(reached), len(pairs) == limit), reached
 
     def restore(self, entries: Collection[Change]) -> None:
         """See ChangeFeed. At most 1,000 entries a step."""

@@ -38,7 +38,7 @@ class Server:
 
     def __init__(self, url: str, keys: Sequence[str], *, timeout: float, wait_replicas: int) -> None:
         self._keys, self._timeout, self._wait_replicas = keys, timeout, wait_replicas
-        # In a closure, so that no repr and no dump of attributes shows the URL.
+        # In a closure, so that no repr and no dump of our attributes shows the URL. redis-py's pool keeps its parts.
         self._connect = _connector(url, timeout)
         self._client = self._connect()
         watch_forks(self)
