@@ -22,7 +22,8 @@ class Health:
     """A WSGI application, with the ASGI one beside it as ``.asgi``: 200, or 503 while nothing can be judged.
 
     That is while the keys of an issuer or the copy of the revocation list are missing; what is old but serves is ready.
-    To ask starts what is missing and waits for nothing, so a probe warms a process up.
+    To ask starts what is missing and waits for nothing, so a probe warms a process up. A revocation list without a
+    copy is not asked.
 
     ``required``: issuers whose keys must be there; None: all. Raises ConfigurationError for an unknown one.
     """

@@ -17,11 +17,12 @@ Observer = Callable[[str, str, float], object]
 event             label    value
 accepted          issuer   1
 cache_hit         issuer   1, beside the verdict: the token was verified before
-refused           reason   1
+refused           reason   1, where it is answered: by the adapters, and by who calls ``BearerAuth.refuse``
 ignored           reason   1: refused, but ``optional="invalid"``
 key_fetch         issuer   1: its keys were fetched, or read from their file
 key_fetch_failed  issuer   1
-feed_age          ""       seconds since the copy of a revocation list was complete, at each attempt to read its feed
+feed_age          ""       seconds since the copy of a revocation list was complete, at each attempt to read its feed;
+                           before the first complete one, since the list was made
 """
 
 

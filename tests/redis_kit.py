@@ -7,11 +7,13 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import redis
+
+from jwtconnect_mw.revocation import RedisRevocationList
 
 from .real.issuers import require
 from .remote import LIMIT
@@ -91,6 +93,12 @@ class RedisServer:
         self.process.kill()
         self.process.wait(LIMIT)
         self._drain.join(LIMIT)
+
+
+def begin(url: str, now: float, prefix: str = "jwtconnect_mw") -> None:
+    """A list whose birth is the second of ``now``, so that families of that second are known, unless it is there."""
+    with closing(RedisRevocationList(url, prefix=prefix, clock=lambda: now - 1, timeout=LIMIT)) as revocations:
+        revocations.changes(None)
 
 
 def _free_port() -> int:

@@ -26,9 +26,10 @@ from django.db.models import F  # noqa: E402
 from django.test import TestCase  # noqa: E402
 
 from jwtconnect_mw import ConfigurationError  # noqa: E402
-from jwtconnect_mw.django.models import RefreshFamily, RevocationEntry, RevocationState  # noqa: E402
+from jwtconnect_mw.django.models import RefreshFamily, RevocationEntry, RevocationMark, RevocationState  # noqa: E402
 from jwtconnect_mw.django.revocations import OrmRevocationList  # noqa: E402
 from jwtconnect_mw.django.transactions import InsideTransaction, in_one_transaction, tended  # noqa: E402
+from jwtconnect_mw.revocation.cursors import MARKS_KEPT  # noqa: E402
 from jwtconnect_mw.revocation.feed import Change, FeedGap  # noqa: E402
 from jwtconnect_mw.testing import ManualClock, RevocationListConformance  # noqa: E402
 from jwtconnect_mw.testing.revocation.backend import FAMILY, ISSUER, LIFETIME, NOW, present, revoked  # noqa: E402
@@ -530,17 +531,76 @@ def test_a_reader_may_wait(revocations: OrmRevocationList) -> None:
     assert together([wait, write])[0] == ["x"]
 
 
-@pytest.mark.parametrize("end", [".0", ".x", "", ".\u0660", ".-1"])
-def test_a_cursor_of_other_data_is_a_gap(revocations: OrmRevocationList, alias: str, end: str) -> None:
+@pytest.mark.parametrize(
+    "wrong", ["", "{epoch}", "{epoch}:1", "{epoch}:1:0", "{epoch}:1:5", "0:1:{seen}", "{epoch}:x:1"]
+)
+def test_a_cursor_of_other_data_is_a_gap(revocations: OrmRevocationList, alias: str, wrong: str) -> None:
     revocations.revoke_token(ISSUER, "x")
     cursor = revocations.changes(None).cursor
-    epoch = cursor.partition(".")[0]
-    for wrong in ("0" * 32 + end, f"{epoch}.99", epoch + end.replace(".0", ".+0")):
-        with pytest.raises(FeedGap):
-            revocations.changes(wrong)
+    epoch, _, seen = cursor.split(":")
+    with pytest.raises(FeedGap):
+        revocations.changes(wrong.format(epoch=epoch, seen=seen))
+    assert revocations.changes(cursor).entries == ()
     empty(alias)
     with pytest.raises(FeedGap):
         revocations.changes(cursor)
+
+
+@pytest.mark.parametrize("grown", [0, 1, 5])
+def test_an_older_copy_of_the_database_is_a_gap(revocations: OrmRevocationList, alias: str, grown: int) -> None:
+    """Also where it has grown to the reader's place since, or beyond. Who had seen no more than it holds goes on."""
+    _, start = drained(revocations)
+    revocations.revoke_token(ISSUER, "x")
+    _, early = drained(revocations)
+    tables = (RevocationEntry, RevocationMark, RevocationState)
+    backup = {table: list(table.objects.using(alias).all()) for table in tables}
+    revocations.revoke_token(ISSUER, "y")
+    _, late = drained(revocations)
+    empty(alias)
+    for table, found in backup.items():
+        table.objects.using(alias).bulk_create(found)
+    new = [f"new {number}" for number in range(grown)]
+    for name in new:
+        revocations.revoke_token(ISSUER, name)
+    assert [change.name for change in drained(revocations, early)[0]] == new
+    assert [change.name for change in drained(revocations, start)[0]] == ["x", *new]
+    with pytest.raises(FeedGap):
+        revocations.changes(late)
+
+
+def test_a_cursor_that_is_too_old(revocations: OrmRevocationList, alias: str) -> None:
+    """Marks are dropped a hundred at a time."""
+    revocations.revoke_token(ISSUER, "x")
+    _, cursor = drained(revocations)
+    mark = RevocationMark.objects.using(alias).get()
+    assert str(mark) == str(mark.serial)
+    for serial in (MARKS_KEPT - 1, MARKS_KEPT + 99):
+        assert revocations.changes(cursor).entries == ()
+        RevocationState.objects.using(alias).update(serial=serial)
+        revocations.revoke_token(ISSUER, "x", expires_at=NOW)  # which changes nothing
+    with pytest.raises(FeedGap):
+        revocations.changes(cursor)
+    assert RevocationMark.objects.using(alias).count() == 2
+
+
+def test_a_change_while_it_is_asked(revocations: OrmRevocationList, alias: str) -> None:
+    """Between the first query and the last: the place is that of the last entry told."""
+    revocations.revoke_token(ISSUER, "x")
+    state = revocations._state()
+    revocations.revoke_token(ISSUER, "y")
+    revocations._state = lambda: state  # type: ignore[method-assign]  # as it was a moment ago
+    found = revocations.changes(None)
+    again = OrmRevocationList(alias, clock=revocations._clock)
+    assert [change.name for change in found.entries] == ["x", "y"]
+    assert found.cursor == again.changes(None).cursor
+
+
+def test_a_new_list_in_old_tables(revocations: OrmRevocationList, alias: str) -> None:
+    """Whose state alone is gone: marks of before are no marks of it."""
+    revocations.revoke_token(ISSUER, "x")
+    RevocationState.objects.using(alias).all().delete()
+    revocations.revoke_token(ISSUER, "y")
+    assert RevocationMark.objects.using(alias).count() == 1
 
 
 def test_what_was_lost_is_put_back(revocations: OrmRevocationList, alias: str) -> None:

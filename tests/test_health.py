@@ -18,7 +18,7 @@ from jwtconnect_mw.revocation import MemoryRevocationList, ReplicatedRevocationL
 from jwtconnect_mw.testing import FakeIssuer, ManualClock
 
 from .adapters import Reply, call_wsgi
-from .kit import ISSUER, NOW, auth, jwks, policy
+from .kit import ISSUER, NOW, auth, jwks, policy, token
 from .remote import LIMIT
 from .replicas import Backend, fill, replica
 from .test_replica import until
@@ -127,12 +127,23 @@ def test_a_probe(revocations: ReplicatedRevocationList, backend: Backend, timer:
 
 
 @FACES
-def test_a_copy_that_is_allowed_to_be_old_is_ready(backend: Backend, clock: ManualClock, ask: Ask) -> None:
+def test_a_copy_that_is_allowed_to_be_old_is_ready(
+    backend: Backend, clock: ManualClock, timer: ManualClock, ask: Ask
+) -> None:
+    """But not before there was one, though requests go on."""
     backend.gate.clear()
-    with closing(replica(backend, clock, on_stale="allow")) as revocations:
-        reply = ask(Health(auth(revocations=revocations)), "GET")
-        assert (reply.status, reply.json["revocations"]["state"]) == (200, "stale")
+    with closing(replica(backend, clock, timer=timer, on_stale="allow")) as revocations:
+        bearer_auth = auth(revocations=revocations)
+        health = Health(bearer_auth)
+        reply = ask(health, "GET")
+        assert (reply.status, reply.json["revocations"]["state"]) == (503, "missing")
+        assert bearer_auth.authenticate(f"Bearer {token()}")
         backend.gate.set()
+        assert revocations.sync(LIMIT)
+        backend.error = OSError()
+        timer.advance(LIMIT)
+        reply = ask(health, "GET")
+        assert (reply.status, reply.json["revocations"]["state"]) == (200, "stale")
 
 
 @FACES

@@ -25,7 +25,7 @@ from jwtconnect_mw.testing.revocation.backend import present, revoked
 
 from .kit import NOW
 from .racer import FAMILIES, PATIENCE, WRITES, ask, crowd, one_of
-from .redis_kit import running
+from .redis_kit import begin, running
 
 ROOT = Path(__file__).parents[1]
 CROWD, PROCESSES = 200, 4
@@ -97,6 +97,7 @@ def on_a_server(kind: str, place: Path) -> Iterator[tuple[RevocationList, Crowd]
         running(kind, place) as server,
         closing(RedisRevocationList(server.url, clock=ManualClock(NOW), timeout=PATIENCE)) as revocations,
     ):
+        begin(server.url, NOW)
         racers = Racers(server.url)
         try:
             yield revocations, racers

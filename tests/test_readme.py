@@ -31,6 +31,7 @@ from jwtconnect_mw import AuthError, BearerAuth, HttpFetch, TrustedIssuer, _http
 from jwtconnect_mw.issuer import GrantError, Issuer, IssuerApp
 from jwtconnect_mw.issuer import errors as issuer_errors
 from jwtconnect_mw.keys import sources, state
+from jwtconnect_mw.revocation import redis_scripts
 from jwtconnect_mw.testing import FakeIssuer
 
 from .adapters import Headers, Reply, call_wsgi
@@ -157,6 +158,12 @@ def replica(names: dict[str, Any], issuer: FakeIssuer) -> None:
     assert set(names["auth"].health()) == {issuer.url, "revocations"}
     names["revoked"].close()
     names["revoked"].authority.close()
+
+
+def server_list(names: dict[str, Any], _: FakeIssuer) -> None:
+    """Built, and not connected: there is no such server."""
+    assert names["revoked"].authority is names["backend"]
+    assert names["backend"]._server.waits_for(redis_scripts.PUT)
 
 
 def readiness(names: dict[str, Any], issuer: FakeIssuer) -> None:
@@ -297,6 +304,7 @@ CHECKS: dict[str, Callable[[dict[str, Any], FakeIssuer], None]] = {
     "Prefetch and health": health,
     "Audit": audit,
     "More than one process": replica,
+    "Redis and Valkey": server_list,
     "Readiness": readiness,
     "Metrics": metrics,
     "Testing your application": own_tests,

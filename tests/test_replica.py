@@ -10,6 +10,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import closing, nullcontext, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -153,6 +154,41 @@ def test_what_is_revoked_here_is_honoured_at_once(
     assert "is_revoked" not in backend.calls
 
 
+def test_what_the_backend_says_is_revoked_is_honoured_here(
+    make: Callable[..., ReplicatedRevocationList], backend: Backend
+) -> None:
+    """Though another process revoked it and the feed has not told yet; who knows it already asks nothing."""
+    one, two = make(), make()
+    for each in (one, two):
+        assert each.sync(LIMIT)
+        each.close()  # no thread reads any more
+        each._reader.trusted_until = float("inf")
+    other = replace(FAMILY, session="other")
+    backend.revoke_session(ISSUER, FAMILY.session)
+    assert not revoked(one, session=FAMILY.session)
+    backend.error = OSError()
+    assert present(one, 0).answer == "revoked"
+    assert revoked(one, session=FAMILY.session)
+    backend.error = None
+    backend.revoke_subject(ISSUER, FAMILY.subject)
+    assert present(two, 0, family=other).answer == "revoked"
+    assert revoked(two, session=other.session)
+    assert revoked(two, subject=FAMILY.subject)  # by the feed, which was asked meanwhile
+    asked = len(backend.calls)
+    for _ in range(3):
+        assert present(two, 0, family=other).answer == "revoked"
+    assert backend.calls[asked:] == []
+
+
+def test_a_subject_is_revoked_as_far_as_the_backend_says(backend: Backend) -> None:
+    """Whose clock may be another one: a session that began since is not refused by a clock that is ahead."""
+    with closing(replica(backend, ManualClock(NOW + 30))) as ahead:
+        assert ahead.sync(LIMIT)
+        ahead.revoke_subject(ISSUER, "alice")
+        assert revoked(ahead, subject="alice", started=NOW)
+        assert not revoked(ahead, subject="alice", started=backend.start_family(ISSUER, "alice"))
+
+
 def test_what_the_backend_does_not_take_is_not_pretended(
     make: Callable[..., ReplicatedRevocationList], backend: Backend
 ) -> None:
@@ -218,7 +254,7 @@ def verdict(revocations: ReplicatedRevocationList) -> str:
     ("age", "on_stale", "expected", "state"),
     [
         (None, "refuse", "revocation_unavailable revocation_unavailable", "missing"),
-        (None, "allow", "accepted accepted", "stale"),
+        (None, "allow", "accepted accepted", "missing"),
         (0.0, "refuse", "accepted revoked", "fresh"),
         (9.5, "refuse", "accepted revoked", "fresh"),
         (9.5, "allow", "accepted revoked", "fresh"),
@@ -384,6 +420,24 @@ def test_a_thread_that_dies_is_reported_and_replaced(
     assert caplog.messages == ["the thread that reads the feed of the revocation list died; it is tried again"] * 2
 
 
+def test_a_thread_that_ended_without_a_word(
+    make: Callable[..., ReplicatedRevocationList], backend: Backend, timer: ManualClock
+) -> None:
+    """Nothing else is asked than whether it is alive."""
+    revocations = make()
+    assert revocations.sync(LIMIT)
+    ended = threading.Thread(target=int)
+    ended.start()
+    ended.join()
+    revocations._reader._thread = ended
+    timer.advance(2)
+    revocations.health()
+    assert revocations._reader._thread is not ended
+    backend.revoke_token(ISSUER, "x")
+    assert revocations.sync(LIMIT)
+    assert revoked(revocations, token="x")
+
+
 def test_a_thread_that_keeps_dying_leaves_the_copy_stale(
     make: Callable[..., ReplicatedRevocationList],
     backend: Backend,
@@ -503,6 +557,7 @@ def test_who_watches_is_told_the_age(
     timer: ManualClock,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    """Where there never was a copy, how long that has been so."""
     revocations = make()
     ages: list[float] = []
 
@@ -514,7 +569,10 @@ def test_who_watches_is_told_the_age(
     backend.error = OSError()
     revocations.health()
     until(lambda: backend.calls.count("changes") > 1)
-    assert ages == []
+    timer.advance(20)
+    until(lambda: 20.0 in ages)
+    assert set(ages) == {0.0, 20.0}
+    ages.clear()
     backend.error = None
     assert revocations.sync(LIMIT)
     backend.error = OSError()

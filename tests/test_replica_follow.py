@@ -132,7 +132,7 @@ def test_what_the_backend_lost_is_written_back(
     backend.lose()
     backend.revoke_token(ISSUER, "new")
     assert not revoked(backend, token="7")
-    steps.until(PACE.poll * steps.jitter)
+    steps.until(PACE.wait * steps.jitter)  # so that not all processes begin at once
     assert honours(steps.copy, "7", "new") == [True, True]
     steps.until(PACE.poll)
     steps.until(PACE.poll)
@@ -157,7 +157,7 @@ def test_what_another_process_wrote_back_is_not_written_again(
         one.jitter = 0.5
     backend.lose()
     for one in (steps, other):
-        one.until(PACE.poll / 2)  # each has noticed, and waits for a moment
+        one.until(PACE.wait / 2)  # each has noticed, and waits for a moment
     steps.until(PACE.poll)
     assert backend.calls.count("restore") == 2
     other.until(PACE.poll)
@@ -174,7 +174,7 @@ def test_a_new_epoch_without_a_gap_is_noticed(backend: Backend, steps: Steps, mo
         Backend, "changes", lambda self, cursor, **how: known(self, None, **how)._replace(epoch="another")
     )
     assert steps.follower.step() == 0.0
-    assert steps.follower.step() == PACE.poll  # read from the beginning: nothing is missing there
+    assert steps.follower.step() == PACE.wait  # read from the beginning: nothing is missing there
     assert steps.follower.step() == 0.0
     assert steps.follower.step() == 0.01
 
@@ -200,7 +200,7 @@ def test_writing_back_that_fails_goes_on_later(
     assert honours(backend, "0", "1199") == [True, True]
     assert caplog.messages == [
         "the feed of the revocation list has a gap: it is read from the beginning",
-        "the feed of the revocation list cannot be read: PermissionError",
+        "the feed of the revocation list cannot be written back to: PermissionError",
         "the revocation list had lost 1200 entries, which were written back to it",
     ]
 

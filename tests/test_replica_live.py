@@ -84,11 +84,14 @@ def test_a_revocation_at_one_is_honoured_at_all(fleet: Fleet, revoking: int) -> 
 
 
 def test_requests_make_no_call_to_the_server(fleet: Fleet) -> None:
-    """As it counts itself: it was asked for the feed, and by writers, but never whether something is revoked."""
+    """As it counts itself: none at all, of any kind, where no thread reads the feed. The last test of a fleet."""
     if fleet.server_of_list is None:
         pytest.skip("a file does not count; see test_replica.py")
-    assert fleet.statuses(name="any") == {200}
+    for worker in fleet.workers:
+        worker.begin("close")
+    assert {worker.end() for worker in fleet.workers} == {"closed"}
     with fleet.server_of_list.client() as client:
-        counted = client.info("commandstats")
-    assert "cmdstat_evalsha" in counted
-    assert "cmdstat_hmget" not in counted
+        before = client.info("stats")["total_commands_processed"]
+        assert fleet.statuses(name="any") == {200}
+        after = client.info("stats")["total_commands_processed"]
+    assert after - before == 1  # that which asked for the first number

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import sys
+import threading
 
 import pytest
 
@@ -150,3 +152,32 @@ def test_a_sieve_that_is_being_made_when_the_copy_grows() -> None:
 
 def _lets_through(sieve: Sieve, name: str) -> bool:
     return bool(sieve.bits[hash(name) >> 8 & sieve.mask] >> (hash(name) >> 5 & 7) & 1)
+
+
+def test_where_to_begin() -> None:
+    """Each of several processes elsewhere, and each tells all."""
+    copy, other = LocalCopy(), LocalCopy()
+    copy.put([Change("token", ISSUER, f"{number}", END) for number in range(500)], NOW)
+    told = [list(copy.beyond(other, NOW, start)) for start in (0.0, 0.3, 0.7, 1.0)]
+    assert [sorted(one) for one in told] == [sorted(told[0])] * 4
+    assert len({one[0] for one in told[:3]}) == 3
+    assert told[0] == told[3]
+
+
+def test_counting_while_issuers_come_in() -> None:
+    """A probe counts without a lock."""
+    copy = LocalCopy()
+    copy.put([Change("token", f"https://{number}.example", "x", END) for number in range(300)], NOW)
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        writer = threading.Thread(
+            target=lambda: [copy.put([Change("token", f"{number}", "x", END)], NOW) for number in range(3000)]
+        )
+        writer.start()
+        while writer.is_alive():
+            assert 300 <= len(copy) <= 3300
+        writer.join()
+    finally:
+        sys.setswitchinterval(before)
+    assert len(copy) == 3300

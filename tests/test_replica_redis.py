@@ -20,7 +20,7 @@ from jwtconnect_mw.testing import ManualClock, RevocationListConformance
 from jwtconnect_mw.testing.revocation.backend import revoked
 
 from .kit import ISSUER, NOW
-from .redis_kit import KINDS, RedisServer, running
+from .redis_kit import KINDS, RedisServer, begin, running
 from .remote import LIMIT
 from .replicas import honours
 from .test_replica import until
@@ -51,6 +51,7 @@ class TestConformance(RevocationListConformance):
             replica.authority.close()  # type: ignore[attr-defined]  # it is one on a server
 
     def make(self, clock: Callable[[], float]) -> ReplicatedRevocationList:
+        begin(self.url, clock())
         backend = RedisRevocationList(self.url, clock=clock, timeout=LIMIT)
         self.made.append(ReplicatedRevocationList(backend, clock=clock, max_staleness=LIMIT))
         assert self.made[-1].sync(LIMIT)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from jwtconnect_mw.revocation import SQLiteRevocationList
+from jwtconnect_mw.revocation.cursors import MARKS_KEPT
 from jwtconnect_mw.revocation.feed import Change, FeedGap
 from jwtconnect_mw.revocation.protocol import KEEP_AFTER
 from jwtconnect_mw.testing import ManualClock
@@ -95,7 +96,7 @@ def test_purging_takes_nothing_from_who_reads_later(revocations: SQLiteRevocatio
     assert told(revocations, limit=1)[0] == [token("long")]
     clock.now = END + KEEP_AFTER
     purge_all(revocations, clock.now)
-    assert told(revocations, cursor) == ([], cursor)
+    assert told(revocations, cursor)[0] == []
     revocations.revoke_token(ISSUER, "new")
     assert [change.name for change in told(revocations, cursor)[0]] == ["new"]
 
@@ -117,13 +118,33 @@ def test_no_write_is_missed_by_who_reads_meanwhile(revocations: SQLiteRevocation
     assert len(seen) == 80
 
 
-@pytest.mark.parametrize("cursor", ["", "x", "other 0", "{epoch} ", "{epoch} -1", "{epoch} x", "{epoch} 2"])
+@pytest.mark.parametrize(
+    "cursor",
+    ["", "x", "0:0:0", "{epoch}:", "{epoch}:1", "{epoch}:-1:{seen}", "{epoch}:x:{seen}", "{epoch}:1:0", "{epoch}:1:5"],
+)
 def test_cursors_that_are_not_of_this_file(revocations: SQLiteRevocationList, cursor: str) -> None:
     revocations.revoke_token(ISSUER, "x")
-    epoch = revocations.changes(None).epoch
+    epoch, _, good, _ = revocations.changes(None)
     with pytest.raises(FeedGap):
-        revocations.changes(cursor.format(epoch=epoch))
-    assert revocations.changes(f"{epoch} 1").entries == ()
+        revocations.changes(cursor.format(epoch=epoch, seen=good.split(":")[2]))
+    assert revocations.changes(good).entries == ()
+
+
+def test_a_cursor_that_is_too_old(revocations: SQLiteRevocationList) -> None:
+    """An empty list's knows of nothing that could be lost. A reader that reads on is never too late."""
+    _, empty = told(revocations)
+    revocations.revoke_token(ISSUER, "x", expires_at=END)
+    _, early = told(revocations)
+    revocations.restore([token(f"{number}") for number in range(MARKS_KEPT - 1)])
+    page = revocations.changes(early, limit=10)
+    assert len(told(revocations, page.cursor)[0]) == MARKS_KEPT - 1 - 10
+    revocations.revoke_token(ISSUER, "y", expires_at=END)
+    with pytest.raises(FeedGap):
+        revocations.changes(early)
+    assert len(told(revocations, page.cursor)[0]) == MARKS_KEPT - 10
+    assert len(told(revocations, empty)[0]) == MARKS_KEPT + 1
+    with revocations._connections.reading() as connection:
+        assert connection.execute("SELECT count(*) FROM marks").fetchone() == (MARKS_KEPT,)
 
 
 def test_the_epoch_is_that_of_the_file(revocations: SQLiteRevocationList, path: Path, clock: ManualClock) -> None:
@@ -163,7 +184,11 @@ def test_a_file_in_the_place_of_another_is_noticed(
     assert revoked(revocations, token="x")
 
 
-def test_an_older_copy_of_the_file_is_a_gap(revocations: SQLiteRevocationList, path: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("grown", [0, 1, 5])
+def test_an_older_copy_of_the_file_is_a_gap(
+    revocations: SQLiteRevocationList, path: Path, tmp_path: Path, grown: int
+) -> None:
+    """Also where it has grown to the reader's place since, or beyond."""
     revocations.revoke_token(ISSUER, "x")
     _, early = told(revocations)
     with revocations._connections.reading() as connection:
@@ -174,7 +199,10 @@ def test_an_older_copy_of_the_file_is_a_gap(revocations: SQLiteRevocationList, p
     (tmp_path / "backup").replace(path)
     for more in ("-wal", "-shm"):
         path.with_name(path.name + more).unlink(missing_ok=True)
-    assert told(revocations, early)[0] == []
+    new = [f"new {number}" for number in range(grown)]
+    for name in new:
+        revocations.revoke_token(ISSUER, name)
+    assert [change.name for change in told(revocations, early)[0]] == new
     with pytest.raises(FeedGap):
         revocations.changes(late)
     revocations.restore(found)

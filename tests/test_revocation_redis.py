@@ -28,7 +28,7 @@ from jwtconnect_mw.testing.revocation.races import together
 
 from .kit import ISSUER, NOW
 from .real.issuers import require
-from .redis_kit import KINDS, RedisServer, running
+from .redis_kit import KINDS, RedisServer, begin, running
 from .redis_proxy import Proxy
 from .remote import LIMIT
 from .servers import Authority
@@ -60,6 +60,7 @@ class TestConformance(RevocationListConformance):
             revocations.close()
 
     def make(self, clock: Callable[[], float]) -> RedisRevocationList:
+        begin(self.server.url, clock())
         self.made.append(RedisRevocationList(self.server.url, clock=clock, timeout=LIMIT))
         return self.made[-1]
 
@@ -80,6 +81,7 @@ def server(durable: RedisServer) -> RedisServer:
 
 def use(url: str, **options: Any) -> None:
     """Everything that a list does."""
+    begin(url, NOW, options.get("prefix", "jwtconnect_mw"))
     with closing(RedisRevocationList(url, clock=ManualClock(NOW), timeout=LIMIT, **options)) as revocations:
         assert present(revocations, 0).answer == "advanced"
         assert present(revocations, 0).answer == "again"
@@ -176,6 +178,8 @@ def test_a_database_a_prefix_and_nothing_else(server: RedisServer) -> None:
 
 def test_lists_by_their_prefix(server: RedisServer) -> None:
     """Two with one prefix are one list, others do not see it."""
+    for prefix in ("one", "other"):
+        begin(server.url, NOW, prefix)
     with (
         closing(RedisRevocationList(server.url, prefix="one", clock=ManualClock(NOW))) as first,
         closing(RedisRevocationList(server.url, prefix="one", clock=ManualClock(NOW))) as second,
@@ -199,6 +203,11 @@ def test_a_look_up_is_one_command_or_none(server: RedisServer) -> None:
         assert calls.get("cmdstat_hmget") == 1
         ours = {"cmdstat_config", "cmdstat_config|resetstat", "cmdstat_info"}
         assert set(calls) - ours == {"cmdstat_hmget"}
+
+
+def test_the_rights_are_those_of_the_readme() -> None:
+    text = (Path(__file__).parents[1] / "README.md").read_text()
+    assert RIGHTS in " ".join(text.replace("\\\n", "").split())
 
 
 def test_a_user_with_a_password_and_few_rights(
@@ -277,6 +286,7 @@ def test_tls(server: RedisServer, tmp_path: Path) -> None:
 
 def test_more_threads_than_connections(server: RedisServer) -> None:
     """They wait for each other, as long as the timeout."""
+    begin(server.url, NOW)
     before = server.tell("INFO", "stats")
     with closing(RedisRevocationList(server.url, timeout=LIMIT, clock=ManualClock(NOW))) as revocations:
         steps = together([partial(present, revocations, 0)] * 150)

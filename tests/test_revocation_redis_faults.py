@@ -22,7 +22,7 @@ from jwtconnect_mw.testing import ManualClock
 from jwtconnect_mw.testing.revocation.backend import FAMILY, present, revoked
 
 from .kit import ISSUER, NOW
-from .redis_kit import KINDS, RedisServer, running
+from .redis_kit import KINDS, RedisServer, begin, running
 from .redis_proxy import Proxy
 from .remote import LIMIT
 from .test_fork import Child
@@ -42,12 +42,14 @@ def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 @pytest.fixture
 def server(shared: RedisServer) -> RedisServer:
     shared.tell("FLUSHALL")
+    begin(shared.url, NOW)
     return shared
 
 
 @pytest.fixture(params=KINDS)
 def own(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RedisServer]:
     with running(request.param, tmp_path) as server:
+        begin(server.url, NOW)
         yield server
 
 
@@ -71,6 +73,11 @@ def make(clock: ManualClock) -> Iterator[Make]:
     yield make
     for revocations in made:
         revocations.close()
+
+
+def clock_of(server: RedisServer, ahead: float) -> ManualClock:
+    """A clock beside the server's, which stands still."""
+    return ManualClock(float(server.tell("TIME")[0]) + ahead)
 
 
 def flush(server: RedisServer) -> None:
@@ -164,6 +171,7 @@ def test_a_part_that_is_lost(server: RedisServer, make: Make, key: str) -> None:
 
 @pytest.mark.parametrize("key", KEYS)
 def test_a_key_of_someone_else(server: RedisServer, make: Make, key: str) -> None:
+    flush(server)
     server.tell("SET", f"{{jwtconnect_mw}}:{key}", "theirs")
     revocations = make(server)
     for call in (
@@ -185,12 +193,59 @@ def test_a_list_of_another_version(server: RedisServer, make: Make) -> None:
         present(revocations, 0)
 
 
-@pytest.mark.parametrize("skew", [-5, 0, 5])
-def test_an_epoch_does_not_begin_in_the_past(server: RedisServer, make: Make, skew: int) -> None:
-    """By a clock that is behind the server's."""
-    moment = int(server.tell("TIME")[0])
-    started = make(server, clock=ManualClock(moment + skew)).start_family(ISSUER, "alice")
-    assert moment + max(0, skew) <= started <= moment + max(0, skew) + LIMIT
+@pytest.mark.parametrize("behind", [-55, -5, 0, 5, 55, 65, 3600])
+def test_an_epoch_begins_by_the_clock_of_the_server(server: RedisServer, make: Make, behind: int) -> None:
+    """As families start: one of a host that is ahead is lost with the data, also for who is behind and begins anew."""
+    flush(server)
+    ahead = make(server, clock=clock_of(server, 5))
+    ahead.changes(None)
+    server.tell("HSET", "{jwtconnect_mw}:data", "#birth", 1)  # the list is old
+    family = replace(FAMILY, started=ahead.start_family(ISSUER, "alice"))
+    flush(server)
+    birth = int(server.tell("TIME")[0]) + 1
+    other = make(server, clock=clock_of(server, -behind))  # a process that has just been started
+    other.changes(None)
+    assert birth <= other.start_family(ISSUER, "alice") <= birth + LIMIT
+    assert other.current(family) is None
+
+
+@pytest.mark.parametrize("ahead", [65, 10**6])
+def test_an_epoch_of_a_clock_that_is_far_ahead(server: RedisServer, make: Make, ahead: int) -> None:
+    """Families of that clock are lost too."""
+    revocations = make(server, clock=ManualClock(int(server.tell("TIME")[0]) + ahead + 0.5))
+    flush(server)
+    started = revocations.start_family(ISSUER, "alice")
+    flush(server)
+    assert revocations.start_family(ISSUER, "alice") == started
+    assert revocations.current(replace(FAMILY, started=started - 1)) is None
+
+
+def test_a_family_of_the_second_of_the_loss(server: RedisServer, make: Make) -> None:
+    """Whoever notices it: a process that never asked before has no older epoch to compare with."""
+    revocations = make(server)
+    assert [present(revocations, number).answer for number in (0, 1)] == ["advanced"] * 2
+    flush(server)
+    make(server).changes(None)
+    assert present(revocations, 0) == Step("unknown")
+
+
+def test_clocks_of_hosts_that_differ(server: RedisServer, make: Make) -> None:
+    """Who logged in where the clock is ahead is taken in by who logs out everywhere where it is behind, and can log in
+    again at either.
+    """
+    flush(server)
+    ahead, behind = make(server, clock=clock_of(server, 30)), make(server, clock=clock_of(server, -30))
+    now = behind._clock()
+    for number, alone in enumerate((False, True)):
+        user = f"user {number}"
+        started = ahead.start_family(ISSUER, user, alone=alone)
+        assert abs(started - int(server.tell("TIME")[0])) <= LIMIT
+        behind.revoke_subject(ISSUER, user)
+        assert revoked(behind, subject=user, started=started, now=now)
+        for one in (behind, ahead):
+            assert not revoked(one, subject=user, started=one.start_family(ISSUER, user), now=now)
+    behind.revoke_subject(ISSUER, "other", before=now - 5.5)  # which is told, not the default
+    assert [revoked(behind, subject="other", started=now - ago, now=now) for ago in (6, 5)] == [True, False]
 
 
 def test_scripts_that_the_server_forgot(server: RedisServer, make: Make) -> None:
@@ -269,6 +324,7 @@ def test_no_server_is_needed_to_build_it(make: Make) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_server_that_is_killed_loses_nothing_that_it_acknowledged(tmp_path: Path, make: Make, kind: str) -> None:
     with running(kind, tmp_path, keep=True) as server:
+        begin(server.url, NOW)
         revocations = make(server)
         for number in range(5):
             assert present(revocations, number).answer == "advanced"
@@ -283,6 +339,7 @@ def test_a_server_that_is_killed_loses_nothing_that_it_acknowledged(tmp_path: Pa
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_server_that_is_killed_amid_writes(tmp_path: Path, make: Make, kind: str, long: bool) -> None:
     with running(kind, tmp_path, keep=True) as server:
+        begin(server.url, NOW)
         revocations = make(server)
         for turn in range(20 if long else 2):
             said: list[str] = []
@@ -359,6 +416,62 @@ def test_a_primary_that_is_demoted(own: RedisServer, make: Make) -> None:
     own.tell("REPLICAOF", "NO", "ONE")
     assert present(revocations, 1).answer == "advanced"
     assert own.tell("INFO", "stats")["total_connections_received"] == before + 4  # three of them are this test's
+
+
+@pytest.mark.parametrize("how", ["demoted", "cut off"])
+def test_the_feed_of_a_server_that_may_not_write(own: RedisServer, make: Make, how: str) -> None:
+    """It does not know what is new, so a copy that follows it is not fresh. The connection is given up."""
+    revocations = make(own)
+    revocations.revoke_token(ISSUER, "x")
+    cursor = revocations.changes(None).cursor
+    written = own.tell("INFO", "replication")["master_repl_offset"]
+    assert revocations.changes(cursor).entries == ()
+    assert own.tell("INFO", "replication")["master_repl_offset"] == written  # to ask replicates nothing
+    if how == "demoted":
+        own.tell("REPLICAOF", "127.0.0.1", "1")
+    else:
+        own.tell("CONFIG", "SET", "min-replicas-to-write", 1)
+    before = own.tell("INFO", "stats")["total_connections_received"]
+    for _ in range(2):
+        with pytest.raises(redis.ResponseError):
+            revocations.changes(cursor)
+        with pytest.raises(redis.ResponseError):
+            revocations.changes(cursor, wait=LIMIT)
+    assert (
+        own.tell("INFO", "stats")["total_connections_received"] == before + 4
+    )  # the first was there, the last is ours
+    if how == "demoted":
+        own.tell("REPLICAOF", "NO", "ONE")
+    else:
+        own.tell("CONFIG", "SET", "min-replicas-to-write", 0)
+    assert revocations.changes(cursor).entries == ()
+
+
+def test_an_answer_that_changes_nothing_is_confirmed_too(own: RedisServer, tmp_path: Path, make: Make) -> None:
+    """It rests on writes that replicas may not have: of another caller, whom that was told."""
+    own.tell("CONFIG", "SET", "repl-diskless-sync-delay", 0)
+    with running(Path(own.program).name.split("-")[0], tmp_path, "--replicaof", "127.0.0.1", str(own.port)) as replica:
+        with own.client() as client:
+            client.set("x", 1)
+            assert client.wait(1, int(LIMIT * 1000)) == 1
+        writer, asker = make(own, wait_replicas=1), make(own, wait_replicas=1, timeout=0.4)
+        asks: list[Callable[[], object]] = [
+            lambda: present(asker, 0),
+            lambda: asker.revoke_token(ISSUER, "x", expires_at=NOW),
+            lambda: asker.revoke_subject(ISSUER, "bob", before=NOW, expires_at=NOW),
+            lambda: asker.start_family(ISSUER, "carol"),
+            lambda: present(asker, 5, family=replace(FAMILY, session="revoked")),
+        ]
+        writer.revoke_session(ISSUER, "revoked", expires_at=NOW)
+        for ask in asks:
+            ask()
+        replica.process.send_signal(signal.SIGSTOP)
+        try:
+            for ask in asks:
+                with pytest.raises(redis.TimeoutError):
+                    ask()
+        finally:
+            replica.process.send_signal(signal.SIGCONT)
 
 
 def test_replicas_that_must_confirm(own: RedisServer, tmp_path: Path, make: Make) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from jwtconnect_mw.revocation import Change, ChangeFeed, FeedGap, RedisRevocationList
 from jwtconnect_mw.revocation.protocol import KEEP_AFTER
+from jwtconnect_mw.revocation.redis_texts import field
 from jwtconnect_mw.testing import ManualClock
 from jwtconnect_mw.testing.revocation.backend import revoked
 from jwtconnect_mw.testing.revocation.entries import NAMES
@@ -191,6 +192,14 @@ def test_a_server_whose_clock_goes_back(revocations: RedisRevocationList, server
     entries, cursor = read(revocations, cursor)
     assert names(entries) == ["b", "c"]
     assert cursor.split(":")[1:] == [f"{ahead + 2}"] * 2
+
+
+def test_an_entry_that_somebody_took_away(revocations: RedisRevocationList, server: RedisServer) -> None:
+    """By hand, and in part. The others are told."""
+    for name in "abc":
+        revocations.revoke_token(ISSUER, name)
+    server.tell("HDEL", "{jwtconnect_mw}:data", field("token", ISSUER, "b"))
+    assert names(read(revocations, None, 1)[0]) == names(read(revocations, None)[0]) == ["a", "c"]
 
 
 def test_waiting(revocations: RedisRevocationList) -> None:

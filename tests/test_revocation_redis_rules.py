@@ -18,7 +18,7 @@ from jwtconnect_mw.revocation.rotation import Record, decide
 from jwtconnect_mw.testing import ManualClock
 
 from .kit import ISSUER, NOW
-from .redis_kit import KINDS, RedisServer, running
+from .redis_kit import KINDS, RedisServer, begin, running
 from .remote import LIMIT
 
 pytestmark = pytest.mark.live
@@ -38,6 +38,7 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture(scope="module")
 def revocations(server: RedisServer) -> Iterator[RedisRevocationList]:
+    begin(server.url, NOW, "decide")
     revocations = RedisRevocationList(server.url, prefix="decide", clock=ManualClock(NOW), timeout=LIMIT)
     assert revocations.purge(NOW) == 0  # its birth is this moment
     yield revocations
@@ -155,7 +156,9 @@ def test_a_history_is_that_of_the_memory_list(
     acts, times = history
     clock = ManualClock(NOW + birth)
     model = MemoryRevocationList(clock=clock)
-    real = RedisRevocationList(server.url, prefix=f"history-{next(_numbers)}", clock=clock, timeout=LIMIT)
+    prefix = f"history-{next(_numbers)}"
+    begin(server.url, clock.now, prefix)
+    real = RedisRevocationList(server.url, prefix=prefix, clock=clock, timeout=LIMIT)
     try:
         assert seen(real, clock.now) == seen(model, clock.now)
         for (what, *details), moment, end in zip(acts, sorted(times) if ordered else times, ends, strict=False):
@@ -171,6 +174,7 @@ def test_a_history_is_that_of_the_memory_list(
 def test_an_entry_is_over_at_its_end(server: RedisServer) -> None:
     """Not later, also where nothing has dropped it yet."""
     clock = ManualClock(NOW)
+    begin(server.url, NOW, "ends")
     with closing(RedisRevocationList(server.url, prefix="ends", clock=clock, timeout=LIMIT)) as revocations:
         revocations.revoke_subject(ISSUER, "alice", before=NOW + KEEP_AFTER + 30, expires_at=NOW)
         clock.advance(KEEP_AFTER - 0.25)

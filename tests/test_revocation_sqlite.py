@@ -97,7 +97,7 @@ def foreign(path: Path) -> None:
 def later(path: Path) -> None:
     SQLiteRevocationList(path).close()
     with closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA user_version = 3")
+        connection.execute("PRAGMA user_version = 4")
 
 
 def truncated(path: Path) -> None:

@@ -15,11 +15,12 @@ from django.db import connections
 from django.db.models import F, QuerySet
 
 from ..errors import ConfigurationError
+from ..revocation.cursors import MARKS_KEPT, Cursor, new_mark, resumed
 from ..revocation.entries import entry_end, family_start, known_end, subject_bound
-from ..revocation.feed import Change, Changes, FeedGap
+from ..revocation.feed import Change, Changes
 from ..revocation.protocol import Family, Step
 from ..revocation.rotation import Outcome, Record, decide
-from .models import RefreshFamily, RevocationEntry, RevocationState
+from .models import RefreshFamily, RevocationEntry, RevocationMark, RevocationState
 from .transactions import in_one_transaction, tended
 
 R = TypeVar("R")
@@ -31,6 +32,7 @@ _PURGED_PER_WRITE = 16
 _RESTORED_AT_ONCE = 500
 _FARTHEST = 1e300  # what every database can hold
 _POLLED_EVERY = 0.25  # seconds
+_MARKS_DROPPED_AT_ONCE = 100
 
 
 class OrmRevocationList:
@@ -157,7 +159,7 @@ class OrmRevocationList:
     def changes(self, cursor: str | None, *, limit: int = 1000, wait: float = 0.0) -> Changes:
         """See ChangeFeed. While it waits, it asks the database four times a second.
 
-        A database that was put back from a backup keeps its epoch: begin with None after that.
+        FeedGap: other data than the cursor's, also a backup of the database that was put back; or 10,000 changes since.
         """
         end = time.monotonic() + wait
         while True:
@@ -184,6 +186,10 @@ class OrmRevocationList:
         return RefreshFamily._base_manager.using(self.using)
 
     @property
+    def _marks(self) -> QuerySet[RevocationMark]:
+        return RevocationMark._base_manager.using(self.using)
+
+    @property
     def _states(self) -> QuerySet[RevocationState]:
         return RevocationState._base_manager.using(self.using).filter(pk=_STATE)
 
@@ -207,13 +213,20 @@ class OrmRevocationList:
         if not self._states.update(serial=F("serial") + 1):
             self._make_state()
             self._states.update(serial=F("serial") + 1)
-        return self._existing()
+        state = self._existing()
+        self._marks.create(serial=state.serial, mark=new_mark())
+        if state.serial % _MARKS_DROPPED_AT_ONCE == 0:
+            self._marks.filter(serial__lte=state.serial - MARKS_KEPT).delete()
+        return state
 
     def _make_state(self) -> RevocationState:
         """Exactly one of many that try does it: the tables were emptied, which makes the list a new one."""
         new = RevocationState(pk=_STATE, epoch=secrets.token_hex(16), birth=math.floor(self._clock()))
         self._states.bulk_create([new], ignore_conflicts=True)
-        return self._existing()
+        state = self._existing()
+        if state.epoch == new.epoch:
+            self._marks.all().delete()
+        return state
 
     def _existing(self) -> RevocationState:
         state: RevocationState = self._states.get()
@@ -310,21 +323,24 @@ class OrmRevocationList:
 
     def _changes(self, cursor: str | None, limit: int) -> Changes:
         state = self._state()
-        after = _after(cursor, state)
+        mark = self._mark(state.serial)
+        known = resumed(cursor, state.epoch, lambda seen: seen == mark or self._marks.filter(mark=seen).exists())
+        after = int(known.position)
         rows = list(self._entries.filter(serial__gt=after, ends__gt=self._clock()).order_by("serial")[: limit + 1])
         told = rows[:limit]
         last = told[-1].serial if told else after
-        return Changes(state.epoch, tuple(map(_change, told)), f"{state.epoch}.{last}", len(rows) > len(told))
+        if last > state.serial:  # written since the first query
+            mark = self._mark(last)
+        return Changes(
+            state.epoch,
+            tuple(map(_change, told)),
+            str(Cursor(state.epoch, str(last), str(mark))),
+            len(rows) > len(told),
+        )
 
-
-def _after(cursor: str | None, state: RevocationState) -> int:
-    """The serial number that a reader has seen. Raises FeedGap where it has not seen it here."""
-    if cursor is None:
-        return 0
-    epoch, _, serial = cursor.partition(".")
-    if epoch != state.epoch or not (serial.isascii() and serial.isdecimal()) or int(serial) > state.serial:
-        raise FeedGap
-    return int(serial)
+    def _mark(self, serial: int) -> int:
+        row = self._marks.filter(serial=serial).first()
+        return 0 if row is None else row.mark
 
 
 def _change(row: RevocationEntry) -> Change:

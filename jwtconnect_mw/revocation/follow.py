@@ -61,6 +61,7 @@ class Follower:
         # After a gap: what the list told since, and what is here and not there.
         self._told: LocalCopy | None = None
         self._lost: Iterator[Change] | None = None
+        self._restores = False
         self._swept = NEVER
 
     def after_fork(self) -> None:
@@ -80,17 +81,20 @@ class Follower:
             self._copy.sweep(self._clock())
         return pause
 
-    def catch_up(self) -> None:
-        """Read now, in the thread of a writer that wants to see what it wrote. A failure is the next step's matter."""
+    def catch_up(self) -> bool:
+        """Read now, in the thread of a writer that wants to see what it wrote; whether it is in the copy. If not, that
+        is the next step's matter.
+        """
         cursor = self._cursor
         if cursor is None:
-            return  # the first read will bring it
+            return False  # the first read will bring it
         try:
             changes = self._feed.changes(cursor)
         except Exception:
             _log.debug("what was just written will be read later")
-        else:
-            self._copy.put(changes.entries, self._clock())  # the cursor is the other thread's
+            return False
+        self._copy.put(changes.entries, self._clock())  # the cursor is the other thread's
+        return changes.epoch == self._epoch and not changes.more
 
     def _follow(self) -> float:
         started = self._timer()
@@ -121,11 +125,15 @@ class Follower:
     def _write_back(self, told: LocalCopy, now: float) -> float:
         """What the list lost is here still. What another process has written back meanwhile is left out."""
         if self._lost is None:
-            self._lost = self._copy.beyond(told, now)
-            return self._pace.poll * self._jitter()
+            # All processes notice at about the same time. Each begins at a moment and a place of its own, and finds much
+            # written back already.
+            self._lost = self._copy.beyond(told, now, self._jitter())
+            return self._pace.wait * self._jitter()
         some = list(islice(self._lost, _RESTORED_AT_ONCE))
         if some:
+            self._restores = True
             self._feed.restore(some)
+            self._restores = False
             told.put(some, now)
             self._restored += len(some)
             return 0.0
@@ -147,8 +155,10 @@ class Follower:
     def _failed(self, error: Exception) -> float:
         if not self._failures:
             # What it says may hold an address with a password.
-            _log.warning("the feed of the revocation list cannot be read: %s", type(error).__name__)
+            what = "cannot be written back to" if self._restores else "cannot be read"
+            _log.warning("the feed of the revocation list %s: %s", what, type(error).__name__)
         self._failures += 1
+        self._restores = False
         self._lost = None
         return self._pause(self._failures)
 

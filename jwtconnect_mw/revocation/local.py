@@ -156,13 +156,15 @@ class LocalCopy:
         self._dropped += len(shard) - len(left)
         return left or _NO_ENDS
 
-    def beyond(self, other: LocalCopy, now: float) -> Iterator[Change]:
+    def beyond(self, other: LocalCopy, now: float, start: float = 0.0) -> Iterator[Change]:
         """What this copy holds that ``other`` does not, or not for as long, or not as much of; not what has ended.
 
-        ``other`` is asked for each entry at its turn.
+        ``other`` is asked for each entry at its turn. ``start``: from 0 to 1, where in the copy to begin.
         """
-        for issuer, held in list(self._issuers.items()):
-            for number in range(_SHARDS):
+        first = int(start * _SHARDS)
+        for turn in range(_SHARDS):
+            number = first + turn & _LAST
+            for issuer, held in list(self._issuers.items()):
                 for name, ends in list(held.tokens[number].items()):
                     if ends > max(now, other._held(issuer).tokens[number].get(name, now)):
                         yield Change("token", issuer, name, ends)
@@ -179,7 +181,8 @@ class LocalCopy:
 
     def __len__(self) -> int:
         """The number of entries held, ended ones included until they are swept out."""
-        kinds = [kind for held in self._issuers.values() for kind in (held.tokens, held.sessions, held.subjects)]
+        issuers = list(self._issuers.values())  # no lock: others may come in meanwhile
+        kinds = [kind for held in issuers for kind in (held.tokens, held.sessions, held.subjects)]
         return sum(len(shard) for kind in kinds for shard in kind)
 
 

@@ -70,14 +70,19 @@ class Reader:
 
     def ensure(self) -> None:
         """Start the thread if it is missing, unless that was tried a moment ago. Never waits."""
-        if self._thread is not None or self._closed or self._timer() < self._not_before:
+        if self._runs() or self._closed or self._timer() < self._not_before:
             return
         if self._lock.acquire(blocking=False):  # else another thread is just doing it
             try:
-                if self._thread is None:
+                if not self._runs():
                     self._start()
             finally:
                 self._lock.release()
+
+    def _runs(self) -> bool:
+        """A thread that is just being started does not yet, but then the lock is held."""
+        thread = self._thread
+        return thread is not None and thread.is_alive()
 
     def _start(self) -> None:
         self._not_before = self._timer() + _LEAST_LIFE  # whatever ends it may end the next one too

@@ -7,13 +7,14 @@ import time
 from collections.abc import Callable, Collection
 
 from ..errors import ConfigurationError
+from .cursors import Cursor
 from .entries import MOST_AHEAD, entry_end, known_end
 from .feed import Change, Changes, FeedGap
 from .protocol import Family, Step, SubjectRevokedError
 from .redis_epochs import Calls
 from .redis_scripts import ADVANCE, CHANGES, CURRENT, PURGE, PUT, START, SUBJECT
 from .redis_server import Server
-from .redis_texts import Cursor, Kind, change, exact, field
+from .redis_texts import Kind, change, exact, field
 
 _MOST_TIMEOUT = 60.0
 _MOST_AT_ONCE = 1000  # entries that one script reads or writes: the server does nothing else meanwhile
@@ -28,8 +29,10 @@ class RedisRevocationList:
     ``timeout``: seconds, up to 60, that connecting, an answer, and waiting for a free connection may each last; a
     connection that broke is tried once more.
     ``wait_replicas``: so many replicas must confirm each write (WAIT, half the timeout), or redis.TimeoutError is
-    raised although the primary has written. Without it, a failover may undo the last writes: a revocation is gone, a
-    spent refresh token good again. WAIT narrows that window, and closes it where only such a replica is promoted.
+    raised although the primary has written; to ask again confirms it. Without it, a failover may undo the last writes:
+    a revocation is gone, a spent refresh token good again. WAIT narrows that window, and closes it where only such a
+    replica is promoted. ``changes`` fails at a server that may not write: with ``min-replicas-to-write 1`` that is also
+    a primary which others replaced while it was cut off, so that no copy takes it for the truth.
 
     What the server acknowledged survives its restart as its own persistence says: ``appendonly yes``, with
     ``appendfsync always`` for a loss of power. Set ``maxmemory-policy noeviction``: no key of the list has an expiry,
@@ -177,9 +180,11 @@ class RedisRevocationList:
             raise FeedGap("the data is not that of the cursor, or too much has changed since")
         position, seen, found = answer
         reached = Cursor(epoch, position.decode(), seen.decode())
-        entries = [change(name, value) for name, value in zip(found[::2], found[1::2], strict=True)]
+        pairs = list(zip(found[::2], found[1::2], strict=True))
+        # None: somebody else took the field out of the hash.
+        entries = (change(name, value) for name, value in pairs if value is not None)
         living = tuple(entry for entry in entries if entry.ends > now)
-        return Changes(epoch, living, str(reached), len(entries) == limit), reached
+        return Changes(epoch, living, str(reached), len(pairs) == limit), reached
 
     def restore(self, entries: Collection[Change]) -> None:
         """See ChangeFeed. At most 1,000 entries a step."""

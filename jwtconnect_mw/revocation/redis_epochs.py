@@ -38,8 +38,8 @@ class Calls:
         """The epoch, and what else the script answers."""
         # New for each call: one that was used for an epoch would hide that this was lost.
         candidate = f"1.{secrets.token_hex(16)}"
-        known = "1" if self._epochs else "0"
-        found, *answer = self._server.run(script, candidate, exact(now), known, *arguments, repeat=repeat)
+        waits = "1" if self._server.waits_for(script) else "0"
+        found, *answer = self._server.run(script, candidate, exact(now), waits, *arguments, repeat=repeat)
         epoch: str = found.decode()
         self._notice(epoch)
         return epoch, answer

@@ -41,20 +41,29 @@ local function next_serial()
   return serial
 end
 
--- The epoch and its birth. ARGV: a new epoch, the clock, whether the caller knows of an older one.
+-- The server's time of day, so that all hosts start families and revoke subjects by one clock. ``now``: the caller's,
+-- which counts where it is far from that: then one of the two is not the time of day.
+local function moment(now)
+  local clock = call('TIME')
+  local server = number(clock[1]) + number(clock[2]) / 1000000
+  return math.abs(now - server) < 60 and server or now
+end
+
+-- The epoch and its birth. ARGV: a new epoch, the clock, whether replicas are to confirm.
 local function begin()
   local epoch = call('HGET', DATA, '#epoch')
   local by_end, by_serial = call('ZSCORE', ENDS, ''), call('ZSCORE', ORDER, '')
   if epoch and by_end and by_serial then
     if string.sub(epoch, 1, 2) ~= '1.' then error('a revocation list of another version') end
+    -- An answer that changes nothing rests on earlier writes, which may be unconfirmed: WAIT needs one of its own.
+    if ARGV[3] == '1' then call('HSET', DATA, '#wait', '1') end
     return epoch, number(call('HGET', DATA, '#birth'))
   end
   call('XLEN', LOG)  -- so that nothing is deleted where a key is not ours
-  -- Of two clocks that differ by skew the later; a clock that is far from the server's is not the time of day.
-  local now, server = math.floor(number(ARGV[2])), number(call('TIME')[1])
-  local birth = math.abs(now - server) < 60 and math.max(now, server) or now
-  -- What was lost may have known a family of this very second.
-  if epoch or ARGV[3] == '1' then birth = birth + 1 end
+  -- By the server's clock, as families start, unless the caller's is well ahead of it, or so far behind that it is no
+  -- time of day. Always one more: what was lost, if it was, may have known a family of this very second.
+  local now, server = number(ARGV[2]), number(call('TIME')[1])
+  local birth = (now - server < 60 and server - now < 86400 and server or math.floor(now)) + 1
   call('UNLINK', DATA, ENDS, ORDER, LOG)
   call('HSET', DATA, '#epoch', ARGV[1], '#birth', text(birth))
   call('ZADD', ENDS, '+inf', '')
@@ -123,9 +132,9 @@ _SUBJECT = """
 -- now, field, end, moment, '1' if that is the default
 local epoch, birth = begin()
 purge(ARGV[4], '16')
-local moment = number(ARGV[7])
+local before = ARGV[8] == '1' and moment(number(ARGV[7])) or number(ARGV[7])
 local known = bound_of(ARGV[5], number(ARGV[4]))
-local bound = moment == math.floor(moment) and moment + 1 or moment
+local bound = before == math.floor(before) and before + 1 or before
 local latest = known and math.max(birth, math.ceil(known)) or birth
 if ARGV[8] == '1' and latest >= bound then bound = latest + 1 end
 if known then bound = math.max(bound, known) end
@@ -136,7 +145,7 @@ return {epoch}
 _START = """
 -- now, field, end of the entry or '' if the family need not be alone, most seconds ahead
 local epoch, birth = begin()
-local now, alone = number(ARGV[4]), ARGV[6] ~= ''
+local now, alone = moment(number(ARGV[4])), ARGV[6] ~= ''
 local known = bound_of(ARGV[5], now)
 local start = math.max(math.floor(now), birth)
 if known then
@@ -203,6 +212,9 @@ return {epoch, purge(ARGV[4], ARGV[5])}
 _CHANGES = """
 -- the epoch that is known or '', the serial up to which entries were read, the last serial that was seen, limit
 local epoch = begin()
+-- Changes nothing, and fails where the server may not write: one that was demoted or is cut off (min-replicas-to-write)
+-- does not know what is new.
+call('HDEL', DATA, '')
 local last = call('HGET', DATA, '#serial')
 if ARGV[4] ~= '' then
   local anchor = ARGV[6] .. '-0'

@@ -24,6 +24,8 @@ from .redis_scripts import Script
 MOST_CONNECTIONS = 64
 _OPTIONS = re.compile(r"db|username|password|client_name|ssl_[a-z_]+")
 _IDLE = 30  # seconds after which a connection is tried before it is used: firewalls forget
+# In the name of the exception or its text.
+_NOT_WRITTEN = ("READONLY", "ReadOnlyError", "NOREPLICAS", "Not enough good replicas")
 Text = str | bytes
 
 
@@ -36,7 +38,7 @@ class Server:
 
     def __init__(self, url: str, keys: Sequence[str], *, timeout: float, wait_replicas: int) -> None:
         self._keys, self._timeout, self._wait_replicas = keys, timeout, wait_replicas
-        # In a closure, so that no repr and no dump of attributes shows the URL.
+        # In a closure, so that no repr and no dump of our attributes shows the URL. redis-py's pool keeps its parts.
         self._connect = _connector(url, timeout)
         self._client = self._connect()
         watch_forks(self)
@@ -44,6 +46,10 @@ class Server:
     def after_fork(self) -> None:
         """In the child: what is open belongs to the parent, and a thread of it may have held redis-py's locks."""
         self._client = self._connect()
+
+    def waits_for(self, script: Script) -> bool:
+        """Whether replicas must confirm what the script did."""
+        return script.writes and self._wait_replicas > 0
 
     def close(self) -> None:
         """Close all connections, also those in use. Who asks after that connects anew."""
@@ -54,9 +60,9 @@ class Server:
         try:
             return self._run(script, arguments)
         except redis.ResponseError as error:
-            # Of a script, Redis 6 tells it in words only.
-            if isinstance(error, redis.ReadOnlyError) or "READONLY" in str(error):
-                # A primary that was demoted: its name may lead to another one by now.
+            # Of a script, some versions tell it in words only.
+            if any(word in f"{type(error).__name__} {error}" for word in _NOT_WRITTEN):
+                # A primary that was demoted or is cut off: its name may lead to another one by now.
                 self.close()
             raise
         except redis.ConnectionError:
@@ -72,7 +78,7 @@ class Server:
 
     def _evaluate(self, script: Script, how: tuple[str, str], arguments: Sequence[Text]) -> list[Any]:
         command = (*how, len(self._keys), *self._keys, *arguments)
-        if not (self._wait_replicas and script.writes):
+        if not self.waits_for(script):
             answer: list[Any] = self._command(*command)
             return answer
         # WAIT counts for what was written on the same connection.

@@ -118,21 +118,21 @@ class ReplicatedRevocationList:
         return self._reader.sync(wait)
 
     def health(self) -> Mapping[str, Any]:
-        """State: fresh, stale (old, and still answering) or missing (look-ups are refused); age in seconds, entries,
-        last_success, last_attempt.
+        """State: fresh, stale (old, and still answering) or missing (look-ups are refused, or nothing was read yet);
+        age in seconds, entries, last_success, last_attempt.
         """
-        current = self._reader.is_current()
+        current, last_success = self._reader.is_current(), self._follower.last_success
         return {
-            "state": "fresh" if current else "missing" if self._refuses else "stale",
+            "state": "fresh" if current else "missing" if self._refuses or last_success is None else "stale",
             "age": self._watch.age(),
-            "last_success": self._follower.last_success,
+            "last_success": last_success,
             "last_attempt": self._follower.last_attempt,
             "entries": len(self._copy),
         }
 
     def watch(self, callback: Callable[[float], object]) -> None:
-        """Call ``callback`` with the age of the copy in seconds after each attempt to read, in the thread that reads.
-        One that raises is not called again.
+        """Call ``callback`` with the age of the copy in seconds after each attempt to read, in the thread that reads;
+        before the first sync, with the seconds since this list was made. One that raises is not called again.
         """
         self._watch.callbacks.append(callback)
 
@@ -153,10 +153,12 @@ class ReplicatedRevocationList:
     ) -> None:
         """See RevocationList."""
         self.authority.revoke_subject(issuer, subject, before=before, expires_at=expires_at)
+        self._reader.ensure()
+        if self._follower.catch_up():  # the backend knows better how far it reaches: its clock may be another one
+            return
         now = self._clock()
         bound = subject_bound(before, self._copy.bound(issuer, subject, now), 0, now)
         self._keep(Change("subject", issuer, subject, entry_end(expires_at, now), bound), now)
-        self._follower.catch_up()  # the backend may know better how far it has to reach
 
     def start_family(self, issuer: str, subject: str, *, alone: bool = False, expires_at: float | None = None) -> int:
         """See RevocationList."""
@@ -189,9 +191,11 @@ class ReplicatedRevocationList:
             now=now,
             grace=grace,
         )
-        if step.answer == "reuse":
+        # "revoked": by another process, a moment ago. Who knows that already need not ask for it.
+        known = self._find(family.issuer, None, family.session, family.subject, family.started, now)
+        if step.answer in ("reuse", "revoked") and not known:
             self._keep(Change("session", family.issuer, family.session, keep_until), now)
-            self._follower.catch_up()  # the backend may keep it longer
+            self._follower.catch_up()  # the backend may keep it longer, and know more: of the subject
         return step
 
     def current(self, family: Family) -> int | None:
@@ -218,6 +222,7 @@ class _Watch:
 
     def __init__(self, follower: Follower, max_staleness: float, timer: Callable[[], float]) -> None:
         self._follower, self._max_staleness, self._timer = follower, max_staleness, timer
+        self._made = timer()
         self._reported = False
         self.callbacks: list[Callable[[float], object]] = []
 
@@ -239,8 +244,8 @@ class _Watch:
     def stepped(self) -> None:
         age = self.age()
         if age is None:
-            return
-        if self._reported and age < self._max_staleness:
+            age = max(0.0, self._timer() - self._made)  # an alarm on it must ring where there never was a copy, too
+        elif self._reported and age < self._max_staleness:
             self._reported = False
             _log.info("the copy of the revocation list is up to date again")
         for callback in list(self.callbacks):

@@ -6,8 +6,9 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Literal
 
+from .cursors import MARKS_KEPT, Cursor, new_mark, resumed
 from .entries import known_end
-from .feed import Change, Changes, FeedGap
+from .feed import Change, Changes
 from .protocol import Family
 from .rotation import Record
 
@@ -21,7 +22,11 @@ _PUT_ENTRY = "INSERT OR REPLACE INTO entries (name, issuer, kind, ends, bound) V
 _PURGE_ENTRIES = """
 DELETE FROM entries WHERE serial IN (SELECT serial FROM entries WHERE ends <= ? ORDER BY ends LIMIT ?)
 """
-_ABOUT = "SELECT birth, epoch, (SELECT seq FROM sqlite_sequence WHERE name = 'entries') FROM about"
+_ABOUT = "SELECT birth, epoch FROM about"
+_MARK = "INSERT INTO marks VALUES (?, ?)"
+_DROP_MARKS = "DELETE FROM marks WHERE serial <= ?"
+_LAST_MARK = "SELECT coalesce((SELECT mark FROM marks ORDER BY serial DESC LIMIT 1), 0)"
+_IS_MARK = "SELECT EXISTS (SELECT * FROM marks WHERE mark = ?)"
 _LATER = "SELECT serial, kind, issuer, name, ends, bound FROM entries WHERE serial > ? ORDER BY serial LIMIT ?"
 _RECORD = """
 SELECT sequence, issued_at, expires_at, advanced_at, ends FROM records WHERE session = ? AND issuer = ?
@@ -64,7 +69,9 @@ def put(connection: sqlite3.Connection, kind: int, issuer: str, name: str, ends:
     if known is not None:
         ends = max(ends, known[0])
     if known != (ends, bound):
-        connection.execute(_PUT_ENTRY, (name, issuer, kind, ends, bound))
+        serial = connection.execute(_PUT_ENTRY, (name, issuer, kind, ends, bound)).lastrowid or 0
+        connection.execute(_MARK, (serial, new_mark()))
+        connection.execute(_DROP_MARKS, (serial - MARKS_KEPT,))
 
 
 def put_record(connection: sqlite3.Connection, session: str, issuer: str, record: Record) -> None:
@@ -84,23 +91,18 @@ def birth_of(connection: sqlite3.Connection) -> int:
 def read_changes(connection: sqlite3.Connection, cursor: str | None, limit: int, now: float) -> Changes:
     """See ChangeFeed. What ended is left out.
 
-    Serials are given inside transactions that exclude each other, so none becomes visible after a greater one.
+    Serials are given inside transactions that exclude each other, so none becomes visible after a greater one. The
+    caller is in a transaction, so that all is of one moment.
     """
-    _, epoch, last = connection.execute(_ABOUT).fetchone()
-    serial = 0 if cursor is None else _serial(cursor, epoch, last or 0)
-    found = connection.execute(_LATER, (serial, limit)).fetchall()
+    _, epoch = connection.execute(_ABOUT).fetchone()
+    known = resumed(cursor, epoch, lambda mark: bool(connection.execute(_IS_MARK, (mark,)).fetchone()[0]))
+    (seen,) = connection.execute(_LAST_MARK).fetchone()
+    found = connection.execute(_LATER, (int(known.position), limit)).fetchall()
     entries = tuple(
         Change(KINDS[kind], issuer, name, ends, bound) for _, kind, issuer, name, ends, bound in found if ends > now
     )
-    return Changes(epoch, entries, f"{epoch} {found[-1][0] if found else serial}", len(found) == limit)
-
-
-def _serial(cursor: str, epoch: str, last: int) -> int:
-    """Raises FeedGap for a cursor of other data, and for one that is ahead: the file is an older copy of itself."""
-    known, _, text = cursor.rpartition(" ")
-    if known != epoch or not text.isdecimal() or int(text) > last:
-        raise FeedGap
-    return int(text)
+    position = str(found[-1][0]) if found else known.position
+    return Changes(epoch, entries, str(Cursor(epoch, position, str(seen))), len(found) == limit)
 
 
 def restore(connection: sqlite3.Connection, entries: Iterable[Change], now: float) -> None:

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from ..errors import ConfigurationError
 
-_APPLICATION, _VERSION = 0x6A77_636D, 2
+_APPLICATION, _VERSION = 0x6A77_636D, 3
 # The serial of an entry that changes is new: who read up to one serial finds every later change above it.
+# Of the last serials the marks; see cursors.py.
 _TABLES = """
 CREATE TABLE about (birth INTEGER NOT NULL, epoch TEXT NOT NULL);
 CREATE TABLE entries (
@@ -26,6 +27,7 @@ CREATE TABLE entries (
   UNIQUE (name, issuer, kind)
 );
 CREATE INDEX entries_by_end ON entries (ends);
+CREATE TABLE marks (serial INTEGER PRIMARY KEY, mark INTEGER NOT NULL UNIQUE);
 CREATE TABLE records (
   session TEXT NOT NULL,
   issuer TEXT NOT NULL,

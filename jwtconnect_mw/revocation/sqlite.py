@@ -147,9 +147,15 @@ class SQLiteRevocationList:
         limit: int = 1000,
         wait: float = 0.0,  # noqa: ARG002  # a file wakes nobody: it has to be asked again
     ) -> Changes:
-        """See ChangeFeed. Never waits: one query, which costs little where nothing is new."""
+        """See ChangeFeed. Never waits: a few queries, which cost little where nothing is new.
+
+        FeedGap: other data than the cursor's, also an older copy of the file; or 10,000 changes since.
+        """
         with self._connections.reading() as connection:
-            return rows.read_changes(connection, cursor, limit, self._clock())
+            connection.execute("BEGIN")
+            found = rows.read_changes(connection, cursor, limit, self._clock())
+            connection.execute("COMMIT")
+            return found
 
     def restore(self, entries: Collection[Change]) -> None:
         """See ChangeFeed. In transactions of a few hundred entries, so that others get to write in between."""

@@ -37,7 +37,7 @@ def with_postgres(alias: str = "postgres") -> Iterator[str]:
 
 def empty(alias: str) -> None:
     """No list was ever there."""
-    from jwtconnect_mw.django.models import RefreshFamily, RevocationEntry, RevocationState
+    from jwtconnect_mw.django.models import RefreshFamily, RevocationEntry, RevocationMark, RevocationState
 
-    for model in (RevocationEntry, RefreshFamily, RevocationState):
+    for model in (RevocationEntry, RefreshFamily, RevocationMark, RevocationState):
         model.objects.using(alias).all().delete()

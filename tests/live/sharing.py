@@ -58,6 +58,10 @@ def obey() -> None:
                 say(revocations.sync(60))
             elif asked["what"] == "health":
                 say(dict(auth.health()["revocations"]))
+            elif asked["what"] == "close":
+                revocations.close()
+                revocations._reader._max_staleness = 3600.0  # the copy is good without its thread
+                say("closed")
             elif asked["what"] == "watch":
                 say("watching")
                 threading.Thread(target=watch, args=(token, pause, say), daemon=True).start()

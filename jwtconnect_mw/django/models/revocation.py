@@ -62,3 +62,17 @@ class RevocationState(models.Model):
 
     def __str__(self) -> str:
         return str(self.epoch)
+
+
+class RevocationMark(models.Model):
+    """One for each of the last writes of entries, by the state's serial: see ``revocation.cursors``."""
+
+    serial = models.BigIntegerField(primary_key=True)
+    mark = models.BigIntegerField(unique=True)
+
+    class Meta:
+        verbose_name = "mark of a revocation"
+        verbose_name_plural = "marks of revocations"
+
+    def __str__(self) -> str:
+        return str(self.serial)
