@@ -97,6 +97,11 @@ def without(name: str) -> dict[str, Any]:
     return settings
 
 
+def two_issuers(**more: Any) -> dict[str, Any]:
+    other = {"issuer": "https://other.example", "audience": AUDIENCE, "keys": jwks(key("ES256", "b"))}
+    return {**verifying(**more), "issuers": [*verifying()["issuers"], other]}
+
+
 PROBLEMS: dict[str, tuple[str, str, Any]] = {
     "nothing": ("E001", "issuers", None),
     "an empty dict": ("E001", "issuers", {}),
@@ -136,6 +141,9 @@ PROBLEMS: dict[str, tuple[str, str, Any]] = {
     "user": ("E007", "user", verifying(user="session")),
     "a claim": ("E007", "user_claim", verifying(user_claim=None)),
     "a field": ("E007", "nickname", verifying(user="database", user_lookup="nickname")),
+    "several issuers of users": ("E007", "user_issuers", two_issuers(user="database")),
+    "issuers of users": ("E007", "user_issuers", verifying(user_issuers=ISSUER)),
+    "issuers of users that are not trusted": ("E007", "no trusted", verifying(user_issuers=["https://no.example"])),
     "the map": ("E008", "claims_map", verifying(claims_map=["email"])),
     "an entry of the map": ("E008", "claims_map", verifying(claims_map={"email": 5})),
     "a claim that is registered": ("E008", "exp", verifying(claims_map={"email": "exp"})),

@@ -6,7 +6,7 @@ E003 a trusted issuer                 E012 JWTAUTH_CERT is that of another key
 E004 an option of the verifier        E013 JWTAUTH_ALGORITHM does not fit the key
 E005 the issuer                       E014 JWTAUTH_AUTH_HEADER_TYPES without Bearer
 E006 the revocation list              E015 JWTAUTH_KEYJAR_HANDLER gives no keys
-E007 user, user_claim, user_lookup    E020 the place of the middleware
+E007 user and the names that follow it E020 the place of the middleware
 E008 claims_map
 E009 a switch that is neither on nor off
 

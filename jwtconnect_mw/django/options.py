@@ -8,7 +8,10 @@ tokens itself; it trusts them without being told.
 ``public``, ``required_scopes``, ``optional``, ``preflight``, ``realm``, ``resource_metadata``, ``on_refused``,
 ``observer``, ``cache_size``, ``fetch``, ``clock``: see BearerAuth. Admin pages have sessions: they are made ``public``.
 ``user``: "stateless" (the default) or "database", where the claim ``user_claim`` ("sub") is looked up in the field
-``user_lookup`` ("pk"). ``claims_map``: from attribute of a user to claim, for tokens of one's own.
+``user_lookup`` ("pk"), and must be equal to it to the letter. ``user_issuers``: the issuers whose tokens name local
+users; has to be there where several are trusted, because the "7" of one may be somebody else at another. The tokens of
+the others are then refused with 401, and so are those that clients got for themselves from an issuer of one's own.
+``claims_map``: from attribute of a user to claim, for tokens of one's own.
 The switches of ``signals`` are names as well. What can be called may be a dotted path.
 """
 
@@ -49,6 +52,7 @@ KNOWN = frozenset(
         "user",
         "user_claim",
         "user_lookup",
+        "user_issuers",
         "claims_map",
     ),
 ).union(AUTH, SWITCHES)

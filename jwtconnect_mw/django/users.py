@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from hashlib import sha256
 from typing import Any
 
@@ -22,13 +22,23 @@ _NO_SUCH_VALUE = (ValueError, TypeError, ValidationError, OverflowError, Multipl
 class Users:
     """``mode``: "stateless" or "database". ``claim``: the claim that names a user, ``lookup``: the field that it is
     compared with. ``claims_map``: attribute of a user to claim. ``hashed``: the subject is a digest of the user name.
-    ``lenient``: ``of`` gives None where it would raise.
+    ``lenient``: ``of`` gives None where it would raise. ``own``: the name of the issuer of the project. ``issuers``:
+    those whose tokens name rows, None for all; the tokens of others are refused where rows are asked for.
 
     Raises SettingProblem.
     """
 
     def __init__(
-        self, mode: object, claim: object, lookup: object, claims_map: object, *, hashed: bool, lenient: bool = False
+        self,
+        mode: object,
+        claim: object,
+        lookup: object,
+        claims_map: object,
+        *,
+        hashed: bool,
+        lenient: bool = False,
+        own: object = None,
+        issuers: object = None,
     ) -> None:
         if mode not in ("stateless", "database"):
             raise SettingProblem("E007", 'JWTCONNECT_MW[\'user\'] is "stateless" or "database".')
@@ -36,15 +46,16 @@ class Users:
             if not isinstance(value, str) or not value:
                 raise SettingProblem("E007", f"JWTCONNECT_MW[{name!r}] is a non-empty string.")
         self.mode, self.claim, self.lookup, self.hashed = mode, str(claim), str(lookup), hashed
-        self._lenient = lenient
+        self._lenient, self._own, self.issuers = lenient, own, _checked_issuers(issuers)
         self.claims_map = _checked_map(claims_map)
         self._attributes = {claim: attribute for attribute, claim in self.claims_map.items()}
         self.model = _user_model()
         if mode == "database" and self.model is None:
             raise SettingProblem("E007", "JWTCONNECT_MW['user'] is \"database\", but there is no user model.")
+        self._attribute = "pk"
         if self.model is not None and self.lookup != "pk":
             try:
-                self.model._meta.get_field(self.lookup)
+                self._attribute = self.model._meta.get_field(self.lookup).attname
             except FieldDoesNotExist:
                 problem = f"JWTCONNECT_MW['user_lookup']: the user model has no field {self.lookup!r}."
                 raise SettingProblem("E007", problem) from None
@@ -54,7 +65,7 @@ class Users:
         if self.mode == "stateless":
             return self.stateless(token)
         try:
-            return self.load(token.claims)
+            return self.row(token)
         except InactiveUser:
             if self._lenient:
                 return None
@@ -65,6 +76,7 @@ class Users:
         if self.mode == "stateless":
             return self.stateless(token)
         try:
+            self._check(token)
             return await self.aload(token.claims)
         except InactiveUser:
             if self._lenient:
@@ -74,19 +86,24 @@ class Users:
     def stateless(self, token: AccessToken) -> TokenUser:
         return TokenUser(token, self._attributes)
 
+    def row(self, token: AccessToken) -> Any:
+        """The row that a verified token names. Raises InactiveUser."""
+        self._check(token)
+        return self.load(token.claims)
+
     def load(self, claims: Mapping[str, Any]) -> Any:
         """The row that the claims name, by one query. Raises InactiveUser."""
-        model, condition = self._condition(claims)
+        model, value = self._asked(claims)
         try:
-            return _active(model._default_manager.get(**condition))
+            return self._checked(model._default_manager.get(**{self.lookup: value}), value)
         except (model.DoesNotExist, *_NO_SUCH_VALUE):
             raise InactiveUser from None
 
     async def aload(self, claims: Mapping[str, Any]) -> Any:
         """As ``load``, on an event loop."""
-        model, condition = self._condition(claims)
+        model, value = self._asked(claims)
         try:
-            return _active(await model._default_manager.aget(**condition))
+            return self._checked(await model._default_manager.aget(**{self.lookup: value}), value)
         except (model.DoesNotExist, *_NO_SUCH_VALUE):
             raise InactiveUser from None
 
@@ -109,17 +126,26 @@ class Users:
         found = {claim: _plain(getattr(user, attribute, None)) for attribute, claim in self.claims_map.items()}
         return {claim: value for claim, value in found.items() if value not in (None, "")}
 
-    def _condition(self, claims: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+    def _check(self, token: AccessToken) -> None:
+        """What one issuer calls a subject may be the name of somebody else at another, and a client is no user: its
+        own token, which has no session, may not pass for one. Raises InactiveUser.
+        """
+        if self.issuers is not None and token.issuer not in self.issuers:
+            raise InactiveUser
+        if token.issuer == self._own and "sid" not in token.claims and token.subject == token.client_id:
+            raise InactiveUser
+
+    def _asked(self, claims: Mapping[str, Any]) -> tuple[Any, str | int]:
         value = claims.get(self.claim)
         if self.model is None or type(value) not in (str, int):
             raise InactiveUser
-        return self.model, {self.lookup: value}
+        return self.model, value
 
-
-def _active(user: Any) -> Any:
-    if not getattr(user, "is_active", True):
-        raise InactiveUser
-    return user
+    def _checked(self, user: Any, value: str | int) -> Any:
+        """Databases and fields find more than what is equal: "01" is a 1 to them, and "ALICE" may be "alice"."""
+        if str(getattr(user, self._attribute)) != str(value) or not getattr(user, "is_active", True):
+            raise InactiveUser
+        return user
 
 
 def _user_model() -> Any:
@@ -127,6 +153,14 @@ def _user_model() -> Any:
         return get_user_model()
     except ImproperlyConfigured:  # an API without users of its own
         return None
+
+
+def _checked_issuers(given: object) -> frozenset[str] | None:
+    if given is None:
+        return None
+    if not isinstance(given, Collection) or isinstance(given, str) or not all(isinstance(name, str) for name in given):
+        raise SettingProblem("E007", "JWTCONNECT_MW['user_issuers'] is a list of the names of issuers.")
+    return frozenset(given)
 
 
 def _checked_map(given: object) -> dict[str, str]:
