@@ -23,6 +23,7 @@ from django.core.checks import run_checks  # isort: skip
 from django.test import Client  # isort: skip
 from django.urls import include, path, reverse  # isort: skip
 
+from jwtconnect_mw.django import issuing
 from jwtconnect_mw.django.actions import remove_older_tokens
 from jwtconnect_mw.django.compat_urls import app_name
 from jwtconnect_mw.django.conf import wiring
@@ -364,9 +365,52 @@ def test_claims_map(user: Any) -> None:
         assert Client().get("/me", HTTP_AUTHORIZATION=f"Bearer {made['access_token']}").status_code == 200
     with old(JWTAUTH_CLAIMS_MAP={"email": "email"}):
         made = pair(user)
-        assert wiring().user == "stateless"
+        assert "username" not in part(made["access_token"])
         assert Client().get("/me", HTTP_AUTHORIZATION=f"Bearer {made['access_token']}").status_code == 200
-        assert post("refresh", {"token": made["refresh_token"]}).status_code == 201
+        again = post("refresh", {"token": made["refresh_token"]})
+        assert (again.status_code, part(again.json()["access_token"])["email"]) == (201, "thatmail@ingoalla.org")
+
+
+@pytest.mark.parametrize("more", [{}, {"new": {"user": "stateless"}}], ids=["database", "stateless"])
+def test_an_inactive_user_does_not_refresh_where_no_claim_has_the_name(more: dict[str, Any], user: Any) -> None:
+    with old(JWTAUTH_CLAIMS_MAP={"email": "email"}, **more):
+        made = pair(user)
+        user.is_active = False
+        user.save()
+        assert post("refresh", {"token": made["refresh_token"]}).status_code == 401
+
+
+def test_who_takes_a_name_does_not_take_the_session_with_it(user: Any) -> None:
+    with old():
+        made = pair(user)
+        user.username = "was-ciro"
+        user.save()
+        heir = get_user_model().objects.create_user("ciro", "heir@example.org")
+        me = Client().get("/me", HTTP_AUTHORIZATION=f"Bearer {made['access_token']}")
+        assert me.status_code == 200  # the user whose it is
+        theirs = pair(heir)
+        for text in (made["access_token"], made["refresh_token"]):
+            for data in ({"token": text}, {"jti": part(text)["jti"]}):
+                assert post("introspection", data, theirs["access_token"]).json() == {"active": False}
+                assert post("introspection", data, made["access_token"]).json()["active"] is True
+        again = post("refresh", {"token": made["refresh_token"]}).json()
+        claims = part(again["access_token"])
+        assert (claims["username"], claims["email"]) == ("was-ciro", "thatmail@ingoalla.org")
+        user.delete()
+        assert post("refresh", {"token": again["refresh_token"]}).status_code == 401
+        assert Client().get("/me", HTTP_AUTHORIZATION=f"Bearer {again['access_token']}").status_code == 401
+
+
+def test_to_revoke_a_renamed_user_leaves_who_has_the_name_now_alone(user: Any) -> None:
+    with old():
+        made = pair(user)
+        user.username = "was-ciro"
+        user.save()
+        theirs = pair(get_user_model().objects.create_user("ciro"))
+        issuing.revoke_user(user)
+        codes = [Client().get("/me", HTTP_AUTHORIZATION=f"Bearer {one['access_token']}").status_code
+                 for one in (made, theirs)]  # fmt: skip
+    assert codes == [401, 200]
 
 
 def test_multiple_tokens(user: Any) -> None:

@@ -141,6 +141,7 @@ PROBLEMS: dict[str, tuple[str, str, Any]] = {
     "user": ("E007", "user", verifying(user="session")),
     "a claim": ("E007", "user_claim", verifying(user_claim=None)),
     "a field": ("E007", "nickname", verifying(user="database", user_lookup="nickname")),
+    "a field for the primary key": ("E007", "user_pk", verifying(user_claim="user_pk", user_lookup="username")),
     "several issuers of users": ("E007", "user_issuers", two_issuers(user="database")),
     "issuers of users": ("E007", "user_issuers", verifying(user_issuers=ISSUER)),
     "issuers of users that are not trusted": ("E007", "no trusted", verifying(user_issuers=["https://no.example"])),

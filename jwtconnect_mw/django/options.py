@@ -11,6 +11,7 @@ tokens itself; it trusts them without being told.
 ``user_lookup`` ("pk"), and must be equal to it to the letter. ``user_issuers``: the issuers whose tokens name local
 users; has to be there where several are trusted, because the "7" of one may be somebody else at another. The tokens of
 the others are then refused with 401, and so are those that clients got for themselves from an issuer of one's own.
+Where the subject is no primary key, tokens of one's own carry that as ``user_pk``, which is compared as well.
 ``claims_map``: from attribute of a user to claim, for tokens of one's own.
 The switches of ``signals`` are names as well. What can be called may be a dotted path.
 """

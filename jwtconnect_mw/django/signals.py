@@ -163,7 +163,7 @@ def _revoke_later(user: Any, using: str | None = None) -> None:
     """All sessions of a user, who may be renamed or gone by then."""
     from . import issuing
 
-    transaction.on_commit(partial(issuing.revoke_subjects, issuing.subjects(user)), using=using)
+    transaction.on_commit(issuing.revoking(user), using=using)
 
 
 def _touch(row: Any, **_: Any) -> None:

@@ -19,6 +19,11 @@ from .problems import SettingProblem
 _NO_SUCH_VALUE = (ValueError, TypeError, ValidationError, OverflowError, MultipleObjectsReturned)
 
 
+USER_PK = "user_pk"
+"""The claim of our own tokens with the primary key of the user, where the subject is another name of his: names are
+given away and taken again."""
+
+
 class Users:
     """``mode``: "stateless" or "database". ``claim``: the claim that names a user, ``lookup``: the field that it is
     compared with. ``claims_map``: attribute of a user to claim. ``hashed``: the subject is a digest of the user name.
@@ -46,6 +51,8 @@ class Users:
             if not isinstance(value, str) or not value:
                 raise SettingProblem("E007", f"JWTCONNECT_MW[{name!r}] is a non-empty string.")
         self.mode, self.claim, self.lookup, self.hashed = mode, str(claim), str(lookup), hashed
+        if claim == USER_PK and lookup != "pk":
+            raise SettingProblem("E007", f"JWTCONNECT_MW['user_lookup'] is \"pk\" where 'user_claim' is {USER_PK!r}.")
         self._lenient, self._own, self.issuers = lenient, own, _checked_issuers(issuers)
         self.claims_map = _checked_map(claims_map)
         self._attributes = {claim: attribute for attribute, claim in self.claims_map.items()}
@@ -76,8 +83,7 @@ class Users:
         if self.mode == "stateless":
             return self.stateless(token)
         try:
-            self._check(token)
-            return await self.aload(token.claims)
+            return await self.aload(self._naming_claims(token))
         except InactiveUser:
             if self._lenient:
                 return None
@@ -88,14 +94,13 @@ class Users:
 
     def row(self, token: AccessToken) -> Any:
         """The row that a verified token names. Raises InactiveUser."""
-        self._check(token)
-        return self.load(token.claims)
+        return self.load(self._naming_claims(token))
 
     def load(self, claims: Mapping[str, Any]) -> Any:
-        """The row that the claims name, by one query. Raises InactiveUser."""
+        """The row that claims of our own name, by one query. Raises InactiveUser."""
         model, value = self._asked(claims)
         try:
-            return self._checked(model._default_manager.get(**{self.lookup: value}), value)
+            return self._checked(model._default_manager.get(**{self.lookup: value}), value, claims)
         except (model.DoesNotExist, *_NO_SUCH_VALUE):
             raise InactiveUser from None
 
@@ -103,7 +108,7 @@ class Users:
         """As ``load``, on an event loop."""
         model, value = self._asked(claims)
         try:
-            return self._checked(await model._default_manager.aget(**{self.lookup: value}), value)
+            return self._checked(await model._default_manager.aget(**{self.lookup: value}), value, claims)
         except (model.DoesNotExist, *_NO_SUCH_VALUE):
             raise InactiveUser from None
 
@@ -118,15 +123,19 @@ class Users:
         return str(getattr(user, self.lookup if self.claim == "sub" else "pk"))
 
     def naming(self, user: Any) -> dict[str, Any]:
-        """The claim by which the user is found again at a refresh, if that is not the subject."""
-        return {} if self.claim == "sub" else {self.claim: _plain(getattr(user, self.lookup))}
+        """The claims by which the user is found again and told from who is called the same later on; none where the
+        subject is the primary key.
+        """
+        if self.claim == "sub":
+            return {} if self.lookup == "pk" and not self.hashed else {USER_PK: str(user.pk)}
+        return {self.claim: _plain(getattr(user, self._attribute)), USER_PK: str(user.pk)}
 
     def claims(self, user: Any) -> dict[str, Any]:
         """The mapped claims of a user; those that are empty are left out."""
         found = {claim: _plain(getattr(user, attribute, None)) for attribute, claim in self.claims_map.items()}
         return {claim: value for claim, value in found.items() if value not in (None, "")}
 
-    def _check(self, token: AccessToken) -> None:
+    def _naming_claims(self, token: AccessToken) -> dict[str, Any]:
         """What one issuer calls a subject may be the name of somebody else at another, and a client is no user: its
         own token, which has no session, may not pass for one. Raises InactiveUser.
         """
@@ -134,6 +143,8 @@ class Users:
             raise InactiveUser
         if token.issuer == self._own and "sid" not in token.claims and token.subject == token.client_id:
             raise InactiveUser
+        names = {self.claim, USER_PK} if token.issuer == self._own else {self.claim}
+        return {name: token.claims[name] for name in names if name in token.claims}
 
     def _asked(self, claims: Mapping[str, Any]) -> tuple[Any, str | int]:
         value = claims.get(self.claim)
@@ -141,9 +152,13 @@ class Users:
             raise InactiveUser
         return self.model, value
 
-    def _checked(self, user: Any, value: str | int) -> Any:
-        """Databases and fields find more than what is equal: "01" is a 1 to them, and "ALICE" may be "alice"."""
+    def _checked(self, user: Any, value: str | int, claims: Mapping[str, Any]) -> Any:
+        """Databases and fields find more than what is equal: "01" is a 1 to them, and "ALICE" may be "alice". And who
+        has the name now may be another than who had it when the session began.
+        """
         if str(getattr(user, self._attribute)) != str(value) or not getattr(user, "is_active", True):
+            raise InactiveUser
+        if USER_PK in claims and str(claims[USER_PK]) != str(user.pk):
             raise InactiveUser
         return user
 
@@ -175,7 +190,7 @@ def _checked_map(given: object) -> dict[str, str]:
     return dict(given)
 
 
-_NOT_MAPPED = frozenset(("cnf", "at_hash", "c_hash", "events", "typ", "ttype"))
+_NOT_MAPPED = frozenset(("cnf", "at_hash", "c_hash", "events", "typ", "ttype", USER_PK))
 
 
 def _plain(value: Any) -> Any:
