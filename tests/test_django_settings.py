@@ -180,6 +180,12 @@ def test_the_middleware_must_be_behind_those_that_it_overrides(after: str) -> No
     assert ids(verifying(), middleware=[after, MIDDLEWARE]) == []
 
 
+def test_the_middleware_of_the_cache_must_be_before_it() -> None:
+    cache = "django.middleware.cache.UpdateCacheMiddleware"
+    assert ids(verifying(), middleware=[MIDDLEWARE, cache]) == ["W010"]
+    assert ids(verifying(), middleware=[cache, MIDDLEWARE]) == []
+
+
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [

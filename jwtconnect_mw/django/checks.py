@@ -14,6 +14,7 @@ W001 HS256, HS384 or HS512            W005 a token is accepted whatever its audi
 W002 a short secret                   W006 signing keys in memory
 W003 a list of one process            W007 JWTAUTH_* beside an issuer of JWTCONNECT_MW
 W004 an issuer by http                W008 a list on SQLite with ATOMIC_REQUESTS
+                                      W010 the cache's middleware is behind ours
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ MIDDLEWARE = "jwtconnect_mw.django.middleware.BearerMiddleware"
 _BEFORE_IT = tuple(
     f"django.contrib.{name}Middleware" for name in ("sessions.middleware.Session", "auth.middleware.Authentication")
 )
+_CACHE = "django.middleware.cache.UpdateCacheMiddleware"
 LONG_SECRET = 48
 """Bytes that a secret should have; 32 are the least that is taken."""
 
@@ -80,6 +82,9 @@ def _misplaced(middleware: list[str]) -> Iterator[CheckMessage]:
         if late:
             text = f"{MIDDLEWARE} must be behind {' and '.join(late)}, which would replace the user of the token."
             yield Error(text, id="jwtconnect_mw.E020")
+        if _CACHE in middleware[middleware.index(MIDDLEWARE) :]:
+            text = f"{_CACHE} is behind {MIDDLEWARE}: it keeps answers before they are said to vary with the token."
+            yield Warning(text, id="jwtconnect_mw.W010")
 
 
 def _secrets(wired: Wiring) -> Iterator[str]:
