@@ -11,7 +11,7 @@ from django.utils.module_loading import import_string
 from ..errors import ConfigurationError
 from ..issuer import SigningKeys
 from ..issuer.shared import SHARED_ALGORITHMS, SharedSecret
-from .material import certified, signing_source
+from .material import certified, names_file, signing_source
 from .problems import SettingProblem
 from .users import USER_PK
 
@@ -69,6 +69,8 @@ def keys(settings: Any) -> SigningKeys | SharedSecret:
         raise SettingProblem("E011", "JWTAUTH_KEY is missing.")
     try:
         if algorithm in SHARED_ALGORITHMS:
+            if names_file(key):
+                raise SettingProblem("E011", "JWTAUTH_KEY is the path of a file; a shared secret is needed, or RS256.")
             return SharedSecret(key.encode() if isinstance(key, str) else key, algorithm=algorithm)
         source = signing_source(key)
         found = SigningKeys(source, algorithm=algorithm)

@@ -18,6 +18,7 @@ The switches of ``signals`` are names as well. What can be called may be a dotte
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from inspect import signature
 from typing import Any
@@ -33,6 +34,7 @@ from .problems import SettingProblem
 from .signals import SETTINGS as SWITCHES
 
 NAME = "JWTCONNECT_MW"
+_DOTTED = re.compile(r"\w+(?:\.\w+)+")
 
 
 def _parameters(kind: type) -> frozenset[str]:
@@ -110,5 +112,5 @@ def imported(path: str, where: str) -> Any:
 
 
 def _is_path(name: str, value: object) -> bool:
-    """``scope_claim`` may be the name of a claim as well, which has no dot."""
-    return name in _CALLABLE and isinstance(value, str) and (name != "scope_claim" or "." in value)
+    """``scope_claim`` may be the name of a claim as well, such as "scp" or a URL."""
+    return name in _CALLABLE and isinstance(value, str) and (name != "scope_claim" or bool(_DOTTED.fullmatch(value)))
