@@ -18,7 +18,8 @@ from django.http import HttpResponse, JsonResponse  # isort: skip
 from django.test import AsyncClient, AsyncRequestFactory, Client, RequestFactory  # isort: skip
 from django.test.utils import CaptureQueriesContext  # isort: skip
 from django.core.exceptions import ImproperlyConfigured  # isort: skip
-from django.db import connection  # isort: skip
+from django.db import OperationalError, connection  # isort: skip
+from django.db.models import QuerySet  # isort: skip
 from django.urls import path  # isort: skip
 from django.views.decorators.csrf import csrf_protect  # isort: skip
 
@@ -300,6 +301,24 @@ def test_keys_that_cannot_be_had_are_503() -> None:
             assert (reply.status, reply.json["error"]) == (503, KeysUnavailable.error)
             assert int(reply.headers["retry-after"]) > 0
             assert "www-authenticate" not in reply.headers
+
+
+def down(*_: Any, **__: Any) -> None:
+    raise OperationalError("the address of the server")
+
+
+@pytest.mark.parametrize("face", ["wsgi", "asgi"])
+def test_a_database_that_does_not_answer_is_503(face: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in "get", "aget":
+        monkeypatch.setattr(QuerySet, name, down)
+    with project(by_name(), urls=Urls):
+        site = Site(face)
+        for place in "/me", "/ame":
+            reply = site(bearer(token()), path=place)
+            assert (reply.status, reply.json["error"]) == (503, "temporarily_unavailable")
+            assert int(reply.headers["retry-after"]) > 0
+            assert "address" not in str(reply.json)
+        assert site(bearer(token()), path="/open").json["jwt"] is False
 
 
 def test_a_revoked_token_is_refused() -> None:

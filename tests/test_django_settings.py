@@ -199,6 +199,8 @@ def test_the_middleware_of_the_cache_must_be_before_it() -> None:
         (verifying({"audience": ANY_AUDIENCE}), ["W005"]),
         (issuing({"keys": None}, revocations="orm"), ["W006"]),
         (issuing(revocations="orm"), []),
+        (issuing({"clients": {"web": "s" * 40}}, revocations="orm"), ["W009"]),
+        (issuing({"clients": {"a": {"secret": "s" * 40}, "b": f"sha256:{'0' * 64}"}}, revocations="orm"), []),
         ({"issuers": TrustedIssuer(ISSUER, audience="a", keys=jwks())}, []),
     ],
 )  # fmt: skip
@@ -223,8 +225,10 @@ def test_the_trusted_issuers() -> None:
             (ISSUER, {AUDIENCE}), ("https://other.example", {"b"})]  # fmt: skip
     with project({"issuers": ISSUER, "audience": AUDIENCE, "keys": jwks(), "clock": f"{__name__}.now"}):
         assert wiring().auth.authenticate(f"Bearer {token()}") is not None
-    with project(verifying({"scope_claim": "scp"})):
-        assert wiring().policies[0].scope_claim == "scp"
+    for claim in "scp", "https://as.example/scope", "urn:as.example":
+        with project(verifying({"scope_claim": claim})):
+            assert wiring().policies[0].scope_claim == claim
+    assert ids(verifying({"scope_claim": "no.such"}), middleware=[]) == ["E002"]
 
 
 def test_the_own_issuer_is_trusted_without_a_fetch() -> None:
@@ -311,6 +315,9 @@ def test_the_application() -> None:
 def test_a_revocation_list_of_redis() -> None:
     with project(verifying(revocations="redis://127.0.0.1:1/0")):
         assert type(wiring().revocations).__name__ == "RedisRevocationList"
+    assert ids(verifying(revocations="redis://127.0.0.1:1/0"), deploy=True) == []
+    ((id, text),) = found(verifying(revocations="redis://:hush@127.0.0.1:1/0"), deploy=True)
+    assert (id, "hush" in text) == ("W009", False)
 
 
 def test_a_revocation_list_of_redis_without_redis_py(monkeypatch: pytest.MonkeyPatch) -> None:

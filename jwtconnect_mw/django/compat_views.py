@@ -10,9 +10,11 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from django.db import Error as DatabaseFailure
+
 from .._http import Response, challenge, response
 from .._strict import b64url_decode, json_object
-from ..errors import AuthError, InsufficientScope, InvalidToken
+from ..errors import AuthError, InsufficientScope, InvalidToken, Unavailable
 from ..issuer.answers import NO_STORE, about_tokens, bearer_refused, error_answer, grant_refused
 from ..issuer.bodies import RefusedBody
 from ..issuer.callers import INTROSPECT
@@ -24,7 +26,7 @@ from .bodies import read_fields
 from .conf import Wiring, wiring
 from .issuers import ProjectIssuer
 from .responses import to_django
-from .users import USER_PK
+from .users import RETRY_AFTER, USER_PK
 from .views import callers_of, open_view
 
 _POST_ONLY = error_answer(405, "invalid_request", "The method is not one of this endpoint.", [("Allow", "POST")])
@@ -99,7 +101,10 @@ def _by_id(token_id: str, issuer: ProjectIssuer, caller: AccessToken) -> dict[st
     """By the record of what was issued, where there is no text to be verified."""
     from . import records  # models are there once the applications are
 
-    found = records.find(token_id)
+    try:
+        found = records.find(token_id)
+    except DatabaseFailure:
+        raise Unavailable(RETRY_AFTER) from None
     if found is None or found.row.sub != caller.subject or not _is_same(caller, found.row.user_id):
         return {"active": False}
     if not found.is_live(issuer):

@@ -8,15 +8,18 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured, MultipleObjectsReturned, ValidationError
+from django.db import DataError
+from django.db import Error as DatabaseFailure
 
-from ..errors import InactiveUser
+from ..errors import InactiveUser, Unavailable
 from ..issuer.access import REGISTERED
 from ..token import AccessToken
 from .principal import TokenUser
 from .problems import SettingProblem
 
 # What a look-up raises for a value that no row can have: a word for a number, half a UUID, a NUL, a number too large.
-_NO_SUCH_VALUE = (ValueError, TypeError, ValidationError, OverflowError, MultipleObjectsReturned)
+_NO_SUCH_VALUE = (ValueError, TypeError, ValidationError, OverflowError, DataError, MultipleObjectsReturned)
+RETRY_AFTER = 5  # seconds, for a database that does not answer
 
 
 USER_PK = "user_pk"
@@ -68,7 +71,7 @@ class Users:
                 raise SettingProblem("E007", problem) from None
 
     def of(self, token: AccessToken) -> Any:
-        """The user of a verified token. Raises InactiveUser."""
+        """The user of a verified token. Raises InactiveUser, and Unavailable where the database does not answer."""
         if self.mode == "stateless":
             return self.stateless(token)
         try:
@@ -97,12 +100,14 @@ class Users:
         return self.load(self._naming_claims(token))
 
     def load(self, claims: Mapping[str, Any]) -> Any:
-        """The row that claims of our own name, by one query. Raises InactiveUser."""
+        """The row that claims of our own name, by one query. Raises InactiveUser and Unavailable."""
         model, value = self._asked(claims)
         try:
             return self._checked(model._default_manager.get(**{self.lookup: value}), value, claims)
         except (model.DoesNotExist, *_NO_SUCH_VALUE):
             raise InactiveUser from None
+        except DatabaseFailure:
+            raise Unavailable(RETRY_AFTER) from None
 
     async def aload(self, claims: Mapping[str, Any]) -> Any:
         """As ``load``, on an event loop."""
@@ -111,6 +116,8 @@ class Users:
             return self._checked(await model._default_manager.aget(**{self.lookup: value}), value, claims)
         except (model.DoesNotExist, *_NO_SUCH_VALUE):
             raise InactiveUser from None
+        except DatabaseFailure:
+            raise Unavailable(RETRY_AFTER) from None
 
     def can_find(self, claims: Mapping[str, Any]) -> bool:
         """Whether the claims hold what a user is found by."""
@@ -148,7 +155,7 @@ class Users:
 
     def _asked(self, claims: Mapping[str, Any]) -> tuple[Any, str | int]:
         value = claims.get(self.claim)
-        if self.model is None or type(value) not in (str, int):
+        if self.model is None or not isinstance(value, (str, int)) or isinstance(value, bool):
             raise InactiveUser
         return self.model, value
 
