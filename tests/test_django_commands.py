@@ -240,13 +240,15 @@ def test_revoking(issuer: ProjectIssuer, user: Any, monkeypatch: pytest.MonkeyPa
 
 
 def test_revoking_all_of_a_user(issuer: ProjectIssuer, user: Any) -> None:
-    """Also what was issued under a name that the user had before."""
-    tokens, _ = issuing.issue(user)
+    """Also what was issued under a name that the user had before, by its record: the name may be another's now."""
+    tokens, row = issuing.issue(user)
+    assert row is not None
     JWTConnectAuthToken.objects.update(sub="old name")
     other, _ = issuing.issue(make_user("bob"))
     run("jwt_revoke", "--user", "alice")
     assert [is_good(issuer, tokens), is_good(issuer, other)] == [False, True]
-    assert issuer.revocations.is_revoked(issuer.issuer, None, None, "old name", None, issuer.clock())
+    assert issuer.revocations.is_revoked(issuer.issuer, None, row.sid, "old name", None, issuer.clock())
+    assert not issuer.revocations.is_revoked(issuer.issuer, None, None, "old name", None, issuer.clock())
 
 
 @pytest.mark.parametrize(

@@ -23,8 +23,10 @@ from django.urls import include, path, reverse  # isort: skip
 from jwtconnect_mw.django.bodies import read_body
 from jwtconnect_mw.django.conf import wiring
 from jwtconnect_mw.django.issuers import ProjectIssuer
+from jwtconnect_mw.errors import InactiveUser
 from jwtconnect_mw.issuer import IssuerApp
 from jwtconnect_mw.issuer.bodies import RefusedBody
+from jwtconnect_mw.issuer.errors import InvalidGrant
 
 from . import endpoints
 from .djproject.databases import empty, migrate
@@ -351,3 +353,19 @@ def test_the_view_functions_have_names() -> None:
     from jwtconnect_mw.django import views
 
     assert views.token.__name__ == "token"
+
+
+def test_who_takes_a_name_does_not_take_the_session_with_it(user: Any) -> None:
+    """The subject is a user name, which is given away and taken again."""
+    with here(user="database"):
+        tokens = own().issue_for(user)
+        token = wiring().auth.authenticate(f"Bearer {tokens.access_token}")
+        assert token is not None
+        assert wiring().users.row(token) == user
+        user.username = "was-alice"
+        user.save()
+        get_user_model().objects.create_user("alice")
+        with pytest.raises(InactiveUser):
+            wiring().users.row(token)
+        with pytest.raises(InvalidGrant):
+            own().refresh(tokens.refresh_token or "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,12 @@ from .django_kit import Site, project, verifying
 # Django's settings must be there first.
 from django.contrib.auth import get_user_model  # isort: skip
 from django.core.checks import run_checks  # isort: skip
+from django.db import OperationalError, connection  # isort: skip
 from django.test import Client  # isort: skip
 from django.urls import include, path, reverse  # isort: skip
+from django.utils import timezone  # isort: skip
 
+from jwtconnect_mw.django import issuing
 from jwtconnect_mw.django.actions import remove_older_tokens
 from jwtconnect_mw.django.compat_urls import app_name
 from jwtconnect_mw.django.conf import wiring
@@ -341,6 +345,12 @@ def test_a_secret_may_be_text(user: Any) -> None:
         assert part(pair(user)["access_token"], 0) == {"alg": "HS256", "typ": "at+jwt"}
 
 
+@pytest.mark.parametrize("secret", ["/" * 300, "a" * 300, "a\0" * 32, "a+b/c.d" * 10])
+def test_a_secret_that_is_no_path(secret: str, user: Any) -> None:
+    with old(SYMMETRIC, JWTAUTH_KEY=secret):
+        assert part(pair(user)["access_token"], 0)["alg"] == "HS256"
+
+
 def test_lifetimes(user: Any) -> None:
     with old(JWTAUTH_ACCESS_TOKEN_LIFETIME=60, JWTAUTH_REFRESH_TOKEN_LIFETIME=120):
         made = pair(user)
@@ -364,9 +374,52 @@ def test_claims_map(user: Any) -> None:
         assert Client().get("/me", HTTP_AUTHORIZATION=f"Bearer {made['access_token']}").status_code == 200
     with old(JWTAUTH_CLAIMS_MAP={"email": "email"}):
         made = pair(user)
-        assert wiring().user == "stateless"
+        assert "username" not in part(made["access_token"])
         assert Client().get("/me", HTTP_AUTHORIZATION=f"Bearer {made['access_token']}").status_code == 200
-        assert post("refresh", {"token": made["refresh_token"]}).status_code == 201
+        again = post("refresh", {"token": made["refresh_token"]})
+        assert (again.status_code, part(again.json()["access_token"])["email"]) == (201, "thatmail@ingoalla.org")
+
+
+@pytest.mark.parametrize("more", [{}, {"new": {"user": "stateless"}}], ids=["database", "stateless"])
+def test_an_inactive_user_does_not_refresh_where_no_claim_has_the_name(more: dict[str, Any], user: Any) -> None:
+    with old(JWTAUTH_CLAIMS_MAP={"email": "email"}, **more):
+        made = pair(user)
+        user.is_active = False
+        user.save()
+        assert post("refresh", {"token": made["refresh_token"]}).status_code == 401
+
+
+def test_who_takes_a_name_does_not_take_the_session_with_it(user: Any) -> None:
+    with old():
+        made = pair(user)
+        user.username = "was-ciro"
+        user.save()
+        heir = get_user_model().objects.create_user("ciro", "heir@example.org")
+        me = Client().get("/me", HTTP_AUTHORIZATION=f"Bearer {made['access_token']}")
+        assert me.status_code == 200  # the user whose it is
+        theirs = pair(heir)
+        for text in (made["access_token"], made["refresh_token"]):
+            for data in ({"token": text}, {"jti": part(text)["jti"]}):
+                assert post("introspection", data, theirs["access_token"]).json() == {"active": False}
+                assert post("introspection", data, made["access_token"]).json()["active"] is True
+        again = post("refresh", {"token": made["refresh_token"]}).json()
+        claims = part(again["access_token"])
+        assert (claims["username"], claims["email"]) == ("was-ciro", "thatmail@ingoalla.org")
+        user.delete()
+        assert post("refresh", {"token": again["refresh_token"]}).status_code == 401
+        assert Client().get("/me", HTTP_AUTHORIZATION=f"Bearer {again['access_token']}").status_code == 401
+
+
+def test_to_revoke_a_renamed_user_leaves_who_has_the_name_now_alone(user: Any) -> None:
+    with old():
+        made = pair(user)
+        user.username = "was-ciro"
+        user.save()
+        theirs = pair(get_user_model().objects.create_user("ciro"))
+        issuing.revoke_user(user)
+        codes = [Client().get("/me", HTTP_AUTHORIZATION=f"Bearer {one['access_token']}").status_code
+                 for one in (made, theirs)]  # fmt: skip
+    assert codes == [401, 200]
 
 
 def test_multiple_tokens(user: Any) -> None:
@@ -442,6 +495,11 @@ PROBLEMS: dict[str, tuple[str, dict[str, Any]]] = {
     "a public key": ("E011", {"JWTAUTH_KEY": RSA._native.public_key()}),
     "pem that is none": ("E011", {"JWTAUTH_KEY": "-----BEGIN PRIVATE KEY-----\n"}),
     "a short secret": ("E011", {"JWTAUTH_ALGORITHM": "HS256", "JWTAUTH_KEY": "thatsecret"}),
+    "a path for a secret": ("E011", {"JWTAUTH_ALGORITHM": "HS256", "JWTAUTH_KEY": __file__}),
+    "a path for a secret that is not there": (
+        "E011",
+        {"JWTAUTH_ALGORITHM": "HS256", "JWTAUTH_KEY": b"/etc/project/certificates/private.key"},
+    ),
     "a public key for a secret": ("E005", {"JWTAUTH_ALGORITHM": "HS256", "JWTAUTH_KEY": certificate(RSA)}),
     "a key object for a secret": ("E011", {"JWTAUTH_ALGORITHM": "HS256"}),
     "another certificate": ("E012", {"JWTAUTH_CERT": key("RS256", "b")._native.public_key()}),
@@ -544,6 +602,30 @@ def test_a_revoked_pair_is_not_shown_as_alive(user: Any) -> None:
         for name in ("access_token", "refresh_token"):
             for data in ({"token": dead[name]}, {"jti": part(dead[name])["jti"]}):
                 assert post("introspection", data, mine["access_token"]).json() == {"active": False}
+
+
+def test_a_token_of_the_older_package_is_not_shown_as_alive(user: Any) -> None:
+    """It is not taken any more."""
+    end = timezone.now() + timedelta(hours=1)
+    with old():
+        access = part(pair(user)["access_token"])
+        JWTConnectAuthToken.objects.create(
+            user=user, sub=access["sub"], access_jti="a" * 64, refresh_jti="b" * 64, issued_at=timezone.now(),
+            access_expire_at=end, refresh_expire_at=end)  # fmt: skip
+        for jti in ("a" * 64, "b" * 64):
+            assert post("introspection", {"jti": jti}, pair(user)["access_token"]).json() == {"active": False}
+
+
+def test_introspection_while_the_database_is_down(user: Any) -> None:
+    with old(new={"user": "stateless", "revocations": "memory"}):
+        text = pair(user)["access_token"]
+        with connection.execute_wrapper(down):
+            reply = post("introspection", {"jti": "a" * 64}, text)
+    assert (reply.status_code, reply.json()["error"]) == (503, "temporarily_unavailable")
+
+
+def down(*_: Any) -> None:
+    raise OperationalError("the address of the server")
 
 
 @pytest.mark.parametrize("scheme", ["bearer", "BEARER", "Bearer"])

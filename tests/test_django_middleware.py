@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import pytest
 from asgiref.sync import iscoroutinefunction
 
-from .django_kit import MIDDLEWARE, SESSIONS, Site, project, verifying
+from .django_kit import MIDDLEWARE, SESSIONS, Site, issuing, project, verifying
 
 # Django's settings must be there first.
 from django.contrib.auth import get_user_model  # isort: skip
@@ -18,7 +18,8 @@ from django.http import HttpResponse, JsonResponse  # isort: skip
 from django.test import AsyncClient, AsyncRequestFactory, Client, RequestFactory  # isort: skip
 from django.test.utils import CaptureQueriesContext  # isort: skip
 from django.core.exceptions import ImproperlyConfigured  # isort: skip
-from django.db import connection  # isort: skip
+from django.db import OperationalError, connection  # isort: skip
+from django.db.models import QuerySet  # isort: skip
 from django.urls import path  # isort: skip
 from django.views.decorators.csrf import csrf_protect  # isort: skip
 
@@ -26,14 +27,15 @@ from jwtconnect_mw.django.conf import wiring
 from jwtconnect_mw.django.decorators import public
 from jwtconnect_mw.django.middleware import BearerMiddleware
 from jwtconnect_mw.django.principal import TokenUser
-from jwtconnect_mw.errors import KeysUnavailable
+from jwtconnect_mw.django.views import callers_of
+from jwtconnect_mw.errors import InactiveUser, KeysUnavailable
 from jwtconnect_mw.fetch import Fetched, FetchError
 from jwtconnect_mw.revocation import MemoryRevocationList
 from jwtconnect_mw.testing import ManualClock
 
 from .cases import bearer
 from .djproject.databases import migrate
-from .kit import ISSUER, NOW, token
+from .kit import AUDIENCE, ISSUER, NOW, jwks, key, token
 
 ALICE = {"HTTP_AUTHORIZATION": f"Bearer {token()}"}
 
@@ -139,6 +141,53 @@ def test_several_users_for_one_claim_are_refused(users: Any) -> None:
     with project(settings, urls=Urls):
         for claims in ({"email": "alice@example.org"}, {"email": ["alice@example.org"]}, {"email": True}, {}):
             assert Client().get("/me", HTTP_AUTHORIZATION=f"Bearer {token(claims)}").status_code == 401
+
+
+@pytest.mark.parametrize("face", ["wsgi", "asgi"])
+def test_the_look_up_is_exact(face: str, users: Any) -> None:
+    """Fields of numbers take all of these for the same one."""
+    pk = str(users.get(username="alice").pk)
+    wide = "".join(chr(ord(digit) + 0xFEE0) for digit in pk)
+    with project(verifying(user="database"), urls=Urls):
+        site = Site(face)
+        for view in "/me", "/ame":
+            assert site(bearer(token({"sub": pk})), path=view).status == 200
+            for other in (f" {pk}", f"0{pk}", f"+{pk}", f"0_{pk}", wide):
+                assert site(bearer(token({"sub": other})), path=view).status == 401
+
+
+def trusting_two(**more: Any) -> dict[str, Any]:
+    other = {"issuer": "https://other.example", "audience": AUDIENCE, "keys": jwks(key("ES256", "b"))}
+    return {**verifying(user_lookup="username", **more), "issuers": [*verifying()["issuers"], other]}
+
+
+@pytest.mark.parametrize("path", ["/me", "/ame"])
+def test_another_issuer_does_not_name_local_users(path: str) -> None:
+    """A partner's subject "alice" is not ours."""
+    theirs = token({"iss": "https://other.example"}, by=key("ES256", "b"))
+    with project(trusting_two(user="database", user_issuers=[ISSUER]), urls=Urls):
+        site = Site("asgi")
+        assert site(bearer(token()), path=path).json["kind"] == "User"
+        assert site(bearer(theirs), path=path).status == 401
+    with project(trusting_two(), urls=Urls):
+        assert Site("asgi")(bearer(theirs), path=path).json["kind"] == "TokenUser"
+    both = [ISSUER, "https://other.example"]
+    with project(trusting_two(user="database", user_issuers=both), urls=Urls):
+        assert Site("asgi")(bearer(theirs), path=path).json["kind"] == "User"
+
+
+def test_the_token_of_a_client_is_no_users(users: Any) -> None:
+    clients = {"alice": {"secret": "s" * 40, "scopes": ["introspect"]}}
+    settings = issuing({"clients": clients}, user="database", user_lookup="username")
+    with project(settings, urls=Urls):
+        issuer = wiring().issuer
+        assert issuer is not None
+        client = issuer.clients.find("alice")
+        assert client is not None
+        text = issuer.client_credentials(client).access_token
+        assert Client().get("/me", HTTP_AUTHORIZATION=f"Bearer {text}").status_code == 401
+        with pytest.raises(InactiveUser):
+            callers_of(wiring()).bearer(f"Bearer {text}")
 
 
 def test_a_primary_key_finds_its_user(users: Any) -> None:
@@ -252,6 +301,24 @@ def test_keys_that_cannot_be_had_are_503() -> None:
             assert (reply.status, reply.json["error"]) == (503, KeysUnavailable.error)
             assert int(reply.headers["retry-after"]) > 0
             assert "www-authenticate" not in reply.headers
+
+
+def down(*_: Any, **__: Any) -> None:
+    raise OperationalError("the address of the server")
+
+
+@pytest.mark.parametrize("face", ["wsgi", "asgi"])
+def test_a_database_that_does_not_answer_is_503(face: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in "get", "aget":
+        monkeypatch.setattr(QuerySet, name, down)
+    with project(by_name(), urls=Urls):
+        site = Site(face)
+        for place in "/me", "/ame":
+            reply = site(bearer(token()), path=place)
+            assert (reply.status, reply.json["error"]) == (503, "temporarily_unavailable")
+            assert int(reply.headers["retry-after"]) > 0
+            assert "address" not in str(reply.json)
+        assert site(bearer(token()), path="/open").json["jwt"] is False
 
 
 def test_a_revoked_token_is_refused() -> None:

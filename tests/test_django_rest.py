@@ -14,12 +14,14 @@ from .django_kit import MIDDLEWARE, SESSIONS, Site, project, verifying
 import django  # isort: skip
 from django.contrib.auth import get_user_model  # isort: skip
 from django.core.exceptions import ImproperlyConfigured  # isort: skip
+from django.core.cache import cache  # isort: skip
 from django.http import HttpResponse  # isort: skip
 from django.test import AsyncClient, Client  # isort: skip
 from django.test.utils import CaptureQueriesContext  # isort: skip
 from django.db import connection  # isort: skip
 from django.urls import include, path  # isort: skip
 from django.views import View  # isort: skip
+from django.views.decorators.cache import cache_page  # isort: skip
 from drf_spectacular.generators import SchemaGenerator  # isort: skip
 from drf_spectacular.openapi import AutoSchema  # isort: skip
 from rest_framework.authentication import SessionAuthentication  # isort: skip
@@ -137,6 +139,19 @@ class Urls:
     )
 
 
+class Cached:
+    """As ``cache_page`` has them: it keeps the answer before the middleware sees it."""
+
+    urlpatterns = tuple(
+        path(name, cache_page(60)(view))
+        for name, view in {
+            "rest": Me.as_view(),
+            "plain": scopes_required("read")(lambda request: HttpResponse(request.user.get_username())),
+            "class": ClassBased.as_view(),
+        }.items()
+    )
+
+
 class Endpoints:
     urlpatterns = (path("", include("jwtconnect_mw.django.urls")), path("plain", plain))
 
@@ -219,6 +234,32 @@ def test_keys_that_cannot_be_had() -> None:
     assert (reply.status_code, reply.json()["error"]) == (503, "temporarily_unavailable")
     assert int(reply.headers["Retry-After"]) > 0
     assert "WWW-Authenticate" not in reply.headers
+
+
+@pytest.mark.parametrize(
+    ("place", "middleware"),
+    [("/rest", []), ("/rest", [MIDDLEWARE]), ("/plain", [MIDDLEWARE]), ("/class", [MIDDLEWARE])],
+)
+def test_a_cached_view_does_not_mix_up_bearers(place: str, middleware: list[str]) -> None:
+    locmem = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": place}}
+    told = []
+    with project(verifying(), urls=Cached, middleware=middleware, CACHES=locmem):
+        cache.clear()
+        for name in "alice", "bob", "alice":
+            text = token({"sub": name, "scope": "read write"})
+            reply = Client().get(place, HTTP_AUTHORIZATION=f"Bearer {text}")
+            told.append(name in reply.content.decode() or place == "/class")
+            vary = [one.strip() for one in reply.headers["Vary"].split(",")]
+            assert vary.count("Authorization") == 1
+        assert Client().get(place).status_code == 401
+    assert told == [True] * 3
+
+
+@pytest.mark.parametrize("place", ["/plain", "/async", "/class", "/async-class"])
+def test_views_with_scopes_vary_by_themselves(place: str) -> None:
+    with project(verifying(public=[place]), urls=Urls):
+        for headers in ({}, {"authorization": f"Bearer {token({'scope': 'read write'})}"}):
+            assert asyncio.run(AsyncClient().get(place, headers=headers)).headers["Vary"] == "Authorization"
 
 
 def test_users_are_throttled_one_by_one() -> None:

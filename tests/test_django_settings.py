@@ -97,6 +97,11 @@ def without(name: str) -> dict[str, Any]:
     return settings
 
 
+def two_issuers(**more: Any) -> dict[str, Any]:
+    other = {"issuer": "https://other.example", "audience": AUDIENCE, "keys": jwks(key("ES256", "b"))}
+    return {**verifying(**more), "issuers": [*verifying()["issuers"], other]}
+
+
 PROBLEMS: dict[str, tuple[str, str, Any]] = {
     "nothing": ("E001", "issuers", None),
     "an empty dict": ("E001", "issuers", {}),
@@ -136,6 +141,10 @@ PROBLEMS: dict[str, tuple[str, str, Any]] = {
     "user": ("E007", "user", verifying(user="session")),
     "a claim": ("E007", "user_claim", verifying(user_claim=None)),
     "a field": ("E007", "nickname", verifying(user="database", user_lookup="nickname")),
+    "a field for the primary key": ("E007", "user_pk", verifying(user_claim="user_pk", user_lookup="username")),
+    "several issuers of users": ("E007", "user_issuers", two_issuers(user="database")),
+    "issuers of users": ("E007", "user_issuers", verifying(user_issuers=ISSUER)),
+    "issuers of users that are not trusted": ("E007", "no trusted", verifying(user_issuers=["https://no.example"])),
     "the map": ("E008", "claims_map", verifying(claims_map=["email"])),
     "an entry of the map": ("E008", "claims_map", verifying(claims_map={"email": 5})),
     "a claim that is registered": ("E008", "exp", verifying(claims_map={"email": "exp"})),
@@ -171,6 +180,12 @@ def test_the_middleware_must_be_behind_those_that_it_overrides(after: str) -> No
     assert ids(verifying(), middleware=[after, MIDDLEWARE]) == []
 
 
+def test_the_middleware_of_the_cache_must_be_before_it() -> None:
+    cache = "django.middleware.cache.UpdateCacheMiddleware"
+    assert ids(verifying(), middleware=[MIDDLEWARE, cache]) == ["W010"]
+    assert ids(verifying(), middleware=[cache, MIDDLEWARE]) == []
+
+
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
@@ -184,6 +199,8 @@ def test_the_middleware_must_be_behind_those_that_it_overrides(after: str) -> No
         (verifying({"audience": ANY_AUDIENCE}), ["W005"]),
         (issuing({"keys": None}, revocations="orm"), ["W006"]),
         (issuing(revocations="orm"), []),
+        (issuing({"clients": {"web": "s" * 40}}, revocations="orm"), ["W009"]),
+        (issuing({"clients": {"a": {"secret": "s" * 40}, "b": f"sha256:{'0' * 64}"}}, revocations="orm"), []),
         ({"issuers": TrustedIssuer(ISSUER, audience="a", keys=jwks())}, []),
     ],
 )  # fmt: skip
@@ -208,8 +225,10 @@ def test_the_trusted_issuers() -> None:
             (ISSUER, {AUDIENCE}), ("https://other.example", {"b"})]  # fmt: skip
     with project({"issuers": ISSUER, "audience": AUDIENCE, "keys": jwks(), "clock": f"{__name__}.now"}):
         assert wiring().auth.authenticate(f"Bearer {token()}") is not None
-    with project(verifying({"scope_claim": "scp"})):
-        assert wiring().policies[0].scope_claim == "scp"
+    for claim in "scp", "https://as.example/scope", "urn:as.example":
+        with project(verifying({"scope_claim": claim})):
+            assert wiring().policies[0].scope_claim == claim
+    assert ids(verifying({"scope_claim": "no.such"}), middleware=[]) == ["E002"]
 
 
 def test_the_own_issuer_is_trusted_without_a_fetch() -> None:
@@ -296,6 +315,9 @@ def test_the_application() -> None:
 def test_a_revocation_list_of_redis() -> None:
     with project(verifying(revocations="redis://127.0.0.1:1/0")):
         assert type(wiring().revocations).__name__ == "RedisRevocationList"
+    assert ids(verifying(revocations="redis://127.0.0.1:1/0"), deploy=True) == []
+    ((id, text),) = found(verifying(revocations="redis://:hush@127.0.0.1:1/0"), deploy=True)
+    assert (id, "hush" in text) == ("W009", False)
 
 
 def test_a_revocation_list_of_redis_without_redis_py(monkeypatch: pytest.MonkeyPatch) -> None:

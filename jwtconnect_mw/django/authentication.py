@@ -27,6 +27,7 @@ class JWTConnectAuthBearer(BaseAuthentication):
     def authenticate(self, request: Any) -> tuple[Any, AccessToken] | None:
         """See BaseAuthentication. Raises what answers 401, 400, 403 or 503, as the middleware does."""
         http = request._request
+        _vary(request)
         held = getattr(http, "jwt", None)
         if isinstance(held, AccessToken):
             return http.user, held
@@ -81,6 +82,17 @@ class BearerFailed(BearerRefused, AuthenticationFailed):
 
 class BearerDenied(BearerRefused, PermissionDenied):
     """403."""
+
+
+def _vary(request: Any) -> None:
+    """Caches must not give the answer to one bearer to another, nor to nobody: the view adds what stands here to Vary.
+
+    What wraps a view, as ``cache_page`` does, has answered before the middleware could say so.
+    """
+    headers = getattr((request.parser_context or {}).get("view"), "headers", None)
+    if headers is not None:
+        named = headers.get("Vary")
+        headers["Vary"] = f"{named}, Authorization" if named else "Authorization"
 
 
 def refused(http: Any, error: AuthError) -> BearerRefused:

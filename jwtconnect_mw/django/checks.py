@@ -6,7 +6,7 @@ E003 a trusted issuer                 E012 JWTAUTH_CERT is that of another key
 E004 an option of the verifier        E013 JWTAUTH_ALGORITHM does not fit the key
 E005 the issuer                       E014 JWTAUTH_AUTH_HEADER_TYPES without Bearer
 E006 the revocation list              E015 JWTAUTH_KEYJAR_HANDLER gives no keys
-E007 user, user_claim, user_lookup    E020 the place of the middleware
+E007 user and the names that follow it E020 the place of the middleware
 E008 claims_map
 E009 a switch that is neither on nor off
 
@@ -14,12 +14,14 @@ W001 HS256, HS384 or HS512            W005 a token is accepted whatever its audi
 W002 a short secret                   W006 signing keys in memory
 W003 a list of one process            W007 JWTAUTH_* beside an issuer of JWTCONNECT_MW
 W004 an issuer by http                W008 a list on SQLite with ATOMIC_REQUESTS
+W009 a secret that debug pages show    W010 the cache's middleware is behind ours
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
@@ -35,6 +37,7 @@ MIDDLEWARE = "jwtconnect_mw.django.middleware.BearerMiddleware"
 _BEFORE_IT = tuple(
     f"django.contrib.{name}Middleware" for name in ("sessions.middleware.Session", "auth.middleware.Authentication")
 )
+_CACHE = "django.middleware.cache.UpdateCacheMiddleware"
 LONG_SECRET = 48
 """Bytes that a secret should have; 32 are the least that is taken."""
 
@@ -54,7 +57,7 @@ def check_deployment(app_configs: Any, **_: Any) -> list[CheckMessage]:  # noqa:
             getattr(wired, stage)
     except SettingProblem:
         return []  # the other check says why
-    rules: Iterable[Callable[[Wiring], Iterator[str]]] = (_secrets, _list, _issuers, _keys, _both)
+    rules: Iterable[Callable[[Wiring], Iterator[str]]] = (_secrets, _list, _issuers, _keys, _both, _shown)
     return [Warning(text[5:], id=f"jwtconnect_mw.{text[:4]}") for rule in rules for text in rule(wired)]
 
 
@@ -80,6 +83,9 @@ def _misplaced(middleware: list[str]) -> Iterator[CheckMessage]:
         if late:
             text = f"{MIDDLEWARE} must be behind {' and '.join(late)}, which would replace the user of the token."
             yield Error(text, id="jwtconnect_mw.E020")
+        if _CACHE in middleware[middleware.index(MIDDLEWARE) :]:
+            text = f"{_CACHE} is behind {MIDDLEWARE}: it keeps answers before they are said to vary with the token."
+            yield Warning(text, id="jwtconnect_mw.W010")
 
 
 def _secrets(wired: Wiring) -> Iterator[str]:
@@ -127,3 +133,14 @@ def _keys(wired: Wiring) -> Iterator[str]:
 def _both(wired: Wiring) -> Iterator[str]:
     if not wired.legacy and legacy.is_used(settings):
         yield "W007 JWTCONNECT_MW names issuers, so the JWTAUTH_* settings are not read."
+
+
+def _shown(wired: Wiring) -> Iterator[str]:
+    """Django hides on its debug pages, and in its mails to the admins, what stands under a name such as "secret"."""
+    issuer = wired.options.get("issuer")
+    clients = (issuer.get("clients") if isinstance(issuer, Mapping) else None) or {}
+    if any(isinstance(secret, str) and not secret.startswith("sha256:") for secret in clients.values()):
+        yield 'W009 Debug pages show the secret of a client: write {"secret": ...}, or "sha256:" and its digest.'
+    place = wired.options.get("revocations")
+    if isinstance(place, str) and "://" in place and urlsplit(place).password:
+        yield "W009 Debug pages show the password of the revocation list: name a function that makes it."

@@ -59,7 +59,17 @@ class Wiring:
         get = self.options.get
         mode, claim, lookup = get("user", "stateless"), get("user_claim", "sub"), get("user_lookup", "pk")
         lenient = get("optional") == "invalid"  # a token that is refused with 401 is as good as none
-        return Users(mode, claim, lookup, get("claims_map", {}), hashed=self.legacy, lenient=lenient)
+        issuer = get("issuer")
+        return Users(
+            mode,
+            claim,
+            lookup,
+            get("claims_map", {}),
+            hashed=self.legacy,
+            lenient=lenient,
+            own=issuer.get("issuer") if isinstance(issuer, Mapping) else None,
+            issuers=get("user_issuers"),
+        )
 
     @cached_property
     def revocations(self) -> Any:
@@ -105,7 +115,17 @@ class Wiring:
         issuer = self.issuer
         if issuer is not None and issuer.issuer not in [policy.issuer for policy in found]:
             found.append(self._own_policy(issuer.issuer, {"audience": issuer.audiences}))
+        self._check_user_issuers({policy.issuer for policy in found})
         return tuple(found)
+
+    def _check_user_issuers(self, trusted: set[str]) -> None:
+        """Two issuers may call different people the same, so it must be said whose names are those of the rows."""
+        chosen = self.users.issuers
+        if chosen is None and self.user == "database" and len(trusted) > 1:
+            problem = f"{NAME}['user_issuers']: several issuers are trusted: name those whose tokens name local users."
+            raise SettingProblem("E007", problem)
+        if chosen is not None and not chosen <= trusted:
+            raise SettingProblem("E007", f"{NAME}['user_issuers']: {min(chosen - trusted)!r} is no trusted issuer.")
 
     @cached_property
     def auth(self) -> BearerAuth:

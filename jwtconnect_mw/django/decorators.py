@@ -8,6 +8,7 @@ from typing import Any, ClassVar, TypeVar
 
 from asgiref.sync import iscoroutinefunction
 from django.core.exceptions import ImproperlyConfigured
+from django.utils.cache import patch_vary_headers
 
 from ..errors import AuthError, InsufficientScope, NoCredentials
 from ..rules import checked_scopes
@@ -33,26 +34,38 @@ def scopes_required(*scopes: str) -> Callable[[View], View]:
     needed = checked_scopes("scopes", scopes)
 
     def decorate(view: View) -> View:
-        return _wrapped(view, lambda request: refused_for_scopes(request, needed))
+        return _wrapped(view, lambda request: refused_for_scopes(request, needed), varying)
 
     return decorate
 
 
-def _wrapped(view: Any, refusal: Callable[[Any], Any]) -> Any:
+def varying(response: Any) -> Any:
+    """Caches, Django's own too, must not give the answer to one bearer to another (RFC 9110 section 12.5.5). Said here
+    already, because ``cache_page`` around a view has kept the answer before the middleware sees it.
+    """
+    patch_vary_headers(response, ("Authorization",))
+    return response
+
+
+def _as_it_is(response: Any) -> Any:
+    return response
+
+
+def _wrapped(view: Any, refusal: Callable[[Any], Any], finish: Callable[[Any], Any] = _as_it_is) -> Any:
     """A view of the same colour, before which ``refusal`` may answer. The view itself stays as it is."""
     if iscoroutinefunction(view):
 
         @wraps(view)
         async def aguarded(request: Any, *args: Any, **kwargs: Any) -> Any:
             refused = refusal(request)
-            return await view(request, *args, **kwargs) if refused is None else refused
+            return finish(await view(request, *args, **kwargs) if refused is None else refused)
 
         return aguarded
 
     @wraps(view)
     def guarded(request: Any, *args: Any, **kwargs: Any) -> Any:
         refused = refusal(request)
-        return view(request, *args, **kwargs) if refused is None else refused
+        return finish(view(request, *args, **kwargs) if refused is None else refused)
 
     return guarded
 
@@ -64,13 +77,14 @@ class ScopesRequiredMixin:
 
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         refused = refused_for_scopes(request, checked_scopes("required_scopes", self.required_scopes))
+        found = refused
         if refused is None:
-            return super().dispatch(request, *args, **kwargs)  # type: ignore[misc]  # of the View to the right
+            found = super().dispatch(request, *args, **kwargs)  # type: ignore[misc]  # of the View to the right
 
         async def answer() -> Any:
-            return refused
+            return varying(found if refused is not None else await found)
 
-        return answer() if getattr(self, "view_is_async", False) else refused
+        return answer() if getattr(self, "view_is_async", False) else varying(found)
 
 
 def refused_for_scopes(request: Any, needed: tuple[str, ...]) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from ..errors import ConfigurationError
@@ -35,15 +35,25 @@ def issue(
     return tokens, found.record(tokens, user=user)
 
 
-def subjects(user: Any) -> set[str]:
-    """What ``user`` is and was called in tokens that may still be good."""
-    return {wiring().users.subject(user), *filter(None, records.live(user).values_list("sub", flat=True))}
+def revoking(user: Any) -> Callable[[], None]:
+    """What revokes all sessions of ``user``, who may be renamed or gone when it is called. Raises ServiceUnavailable.
+
+    By what the user is called now, and by the record of sessions that began under another name: that may be the name
+    of somebody else by now.
+    """
+    subject = wiring().users.subject(user)
+    rows = list(records.live(user).exclude(sub=subject))
+
+    def revoke() -> None:
+        issuer().revoke(subject=subject)
+        revoke_rows(rows)
+
+    return revoke
 
 
-def revoke_subjects(names: Collection[str]) -> None:
-    """Every session that these subjects have. Raises ServiceUnavailable."""
-    for name in names:
-        issuer().revoke(subject=name)
+def revoke_user(user: Any) -> None:
+    """All sessions of ``user``. Raises ServiceUnavailable."""
+    revoking(user)()
 
 
 def revoke_rows(rows: Iterable[JWTConnectAuthToken]) -> int:

@@ -6,14 +6,14 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from django.contrib.auth import get_user_model
 from django.utils.module_loading import import_string
 
 from ..errors import ConfigurationError
 from ..issuer import SigningKeys
 from ..issuer.shared import SHARED_ALGORITHMS, SharedSecret
-from .material import certified, signing_source
+from .material import certified, names_file, signing_source
 from .problems import SettingProblem
+from .users import USER_PK
 
 CLAIMS_MAP = {"username": "username", "first_name": "given_name", "last_name": "family_name", "email": "email"}
 HANDLERS = (
@@ -41,8 +41,7 @@ def translated(settings: Any) -> dict[str, Any]:
     schemes = getattr(settings, "JWTAUTH_AUTH_HEADER_TYPES", ("Bearer",))
     if isinstance(schemes, str) or "bearer" not in [str(scheme).lower() for scheme in schemes]:
         raise SettingProblem("E014", 'JWTAUTH_AUTH_HEADER_TYPES is ("Bearer",): there is no other scheme.')
-    mapped = getattr(settings, "JWTAUTH_CLAIMS_MAP", CLAIMS_MAP)
-    found = {
+    return {
         "issuer": {
             "issuer": issuer,
             "audience": issuer,
@@ -52,9 +51,11 @@ def translated(settings: Any) -> dict[str, Any]:
             "single_session": not getattr(settings, "JWTAUTH_MULTIPLE_TOKENS", True),
             "token_id": _token_id,
         },
-        "claims_map": mapped,
+        "claims_map": getattr(settings, "JWTAUTH_CLAIMS_MAP", CLAIMS_MAP),
+        # The subject is a digest by which no user can be found, and names are given to others.
+        "user": "database",
+        "user_claim": USER_PK,
     }
-    return {**found, **_user(mapped)}
 
 
 def keys(settings: Any) -> SigningKeys | SharedSecret:
@@ -68,6 +69,8 @@ def keys(settings: Any) -> SigningKeys | SharedSecret:
         raise SettingProblem("E011", "JWTAUTH_KEY is missing.")
     try:
         if algorithm in SHARED_ALGORITHMS:
+            if names_file(key):
+                raise SettingProblem("E011", "JWTAUTH_KEY is the path of a file; a shared secret is needed, or RS256.")
             return SharedSecret(key.encode() if isinstance(key, str) else key, algorithm=algorithm)
         source = signing_source(key)
         found = SigningKeys(source, algorithm=algorithm)
@@ -110,15 +113,6 @@ def _key_problem(error: ConfigurationError) -> SettingProblem:
     if error.field == "algorithm":
         return SettingProblem("E013", f"JWTAUTH_ALGORITHM: {error}")
     return SettingProblem("E011", f"JWTAUTH_KEY: {error}")
-
-
-def _user(mapped: object) -> dict[str, Any]:
-    """The user is loaded, as it always was, by the claim that has the name to log in with; where there is none, the
-    subject is a digest by which no user can be found.
-    """
-    name = get_user_model().USERNAME_FIELD
-    claim = mapped.get(name) if isinstance(mapped, Mapping) else None
-    return {"user": "database", "user_claim": claim, "user_lookup": name} if claim else {"user": "stateless"}
 
 
 def _token_id() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from .._jwk import UnusableKeyError
 from .._private import native_from_pem
 from ..errors import ConfigurationError
 from ..issuer.keys import ALGORITHMS
+
+_FILE_NAME = re.compile(r"[^\n]*\.(?:pem|key|crt|cert?|der|jwks?|json|txt)", re.IGNORECASE)
 
 
 def signing_source(key: object) -> Any:
@@ -45,6 +48,17 @@ def is_missing_file(keys: object) -> bool:
     if isinstance(keys, str) and keys.lstrip().startswith("-----BEGIN"):
         return False
     return isinstance(keys, (str, os.PathLike)) and not Path(keys).exists()
+
+
+def names_file(secret: object) -> bool:
+    """Whether what should be a secret is the path of a file, or looks like one: a path is known to everybody."""
+    text = secret.decode("ascii", "replace") if isinstance(secret, bytes) else secret
+    if not isinstance(text, str):
+        return False
+    try:
+        return bool(_FILE_NAME.fullmatch(text)) or Path(text).is_file()
+    except (OSError, ValueError):  # too long for a path, or with a NUL
+        return False
 
 
 def passing_keys(path: str | os.PathLike[str], algorithm: object) -> dict[str, Any]:

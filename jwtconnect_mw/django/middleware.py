@@ -7,13 +7,12 @@ from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.urls import Resolver404, resolve
-from django.utils.cache import patch_vary_headers
 
 from ..auth import BearerAuth
 from ..errors import AuthError
 from ..token import AccessToken
 from .conf import Wiring, wiring
-from .decorators import PUBLIC
+from .decorators import PUBLIC, varying
 from .requests import admit, asked
 from .responses import to_django
 
@@ -70,9 +69,9 @@ class BearerMiddleware:
 
 
 def _varying(response: Any, wired: Wiring, token: AccessToken | None) -> Any:
-    """Caches, Django's own too, must not give the answer to one bearer to another (RFC 9110 section 12.5.5)."""
+    """Where the answer may be another with another token."""
     if token is not None or wired.options.get("optional", "no") != "no":
-        patch_vary_headers(response, ("Authorization",))
+        return varying(response)
     return response
 
 

@@ -8,12 +8,17 @@ tokens itself; it trusts them without being told.
 ``public``, ``required_scopes``, ``optional``, ``preflight``, ``realm``, ``resource_metadata``, ``on_refused``,
 ``observer``, ``cache_size``, ``fetch``, ``clock``: see BearerAuth. Admin pages have sessions: they are made ``public``.
 ``user``: "stateless" (the default) or "database", where the claim ``user_claim`` ("sub") is looked up in the field
-``user_lookup`` ("pk"). ``claims_map``: from attribute of a user to claim, for tokens of one's own.
+``user_lookup`` ("pk"), and must be equal to it to the letter. ``user_issuers``: the issuers whose tokens name local
+users; has to be there where several are trusted, because the "7" of one may be somebody else at another. The tokens of
+the others are then refused with 401, and so are those that clients got for themselves from an issuer of one's own.
+Where the subject is no primary key, tokens of one's own carry that as ``user_pk``, which is compared as well.
+``claims_map``: from attribute of a user to claim, for tokens of one's own.
 The switches of ``signals`` are names as well. What can be called may be a dotted path.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from inspect import signature
 from typing import Any
@@ -29,6 +34,7 @@ from .problems import SettingProblem
 from .signals import SETTINGS as SWITCHES
 
 NAME = "JWTCONNECT_MW"
+_DOTTED = re.compile(r"\w+(?:\.\w+)+")
 
 
 def _parameters(kind: type) -> frozenset[str]:
@@ -49,6 +55,7 @@ KNOWN = frozenset(
         "user",
         "user_claim",
         "user_lookup",
+        "user_issuers",
         "claims_map",
     ),
 ).union(AUTH, SWITCHES)
@@ -105,5 +112,5 @@ def imported(path: str, where: str) -> Any:
 
 
 def _is_path(name: str, value: object) -> bool:
-    """``scope_claim`` may be the name of a claim as well, which has no dot."""
-    return name in _CALLABLE and isinstance(value, str) and (name != "scope_claim" or "." in value)
+    """``scope_claim`` may be the name of a claim as well, such as "scp" or a URL."""
+    return name in _CALLABLE and isinstance(value, str) and (name != "scope_claim" or bool(_DOTTED.fullmatch(value)))

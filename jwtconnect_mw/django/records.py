@@ -66,6 +66,8 @@ class Recorded:
         A refresh token is, while it is the last one of its session.
         """
         row, now = self.row, issuer.clock()
+        if not row.client_id:
+            return False  # of the older package, whose tokens are not taken any more
         if not row.is_active or self.expires_at is None or now >= self.expires_at:
             return False
         revocations = issuer.revocations
@@ -75,7 +77,7 @@ class Recorded:
         if self.kind == "access":
             return True
         if row.sid is None or row.sub is None or row.auth_time is None:
-            return False  # of the older package, whose refresh tokens are not taken any more
+            return False
         family = Family(issuer.issuer, row.sid, row.sub, row.client_id, row.auth_time)
         return bool(ask_list(revocations.current, family) == row.sequence)
 

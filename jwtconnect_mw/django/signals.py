@@ -3,7 +3,8 @@
 Names in ``JWTCONNECT_MW``, each a bool:
 
 ``issue_on_login``           a user who logs in and has no session gets one; its Tokens are ``request.jwt_tokens``
-``revoke_on_logout``         the session that belongs to the login ends, or where none does, all sessions of the user
+``revoke_on_logout``         the session that the login made ends, no other; without ``issue_on_login`` no login makes
+                           one, and all sessions of the user end
 ``revoke_on_password_change``  all sessions of the user end
 ``revoke_on_deactivation``   the same, when ``is_active`` becomes False, and when the user is deleted
 ``update_last_login``        when a session is refreshed; so does ``JWTAUTH_UPDATE_LAST_LOGIN``
@@ -20,7 +21,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.contrib.auth.hashers import get_hasher, identify_hasher
+from django.contrib.auth.hashers import get_hasher, identify_hasher, is_password_usable
 from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.core.exceptions import FieldDoesNotExist
 from django.db import transaction
@@ -72,16 +73,16 @@ def _issue(request: Any, user: Any, **_: Any) -> None:
 
     if not is_on("issue_on_login"):
         return
-    row = records.live(user).first()
-    if row is None:
-        try:
-            tokens, row = issuing.issue(user)
-        except GrantError as error:
-            # The login itself is good; who needs the tokens finds none.
-            _log.error("no tokens at a login: %s", error.reason)
-            return
-        if request is not None:
-            request.jwt_tokens = tokens
+    if records.live(user).exists():
+        return  # of another device, whose it stays: nothing of this login ends it
+    try:
+        tokens, row = issuing.issue(user)
+    except GrantError as error:
+        # The login itself is good; who needs the tokens finds none.
+        _log.error("no tokens at a login: %s", error.reason)
+        return
+    if request is not None:
+        request.jwt_tokens = tokens
     session = getattr(request, "session", None)
     if session is not None and row is not None:
         session[SESSION_KEY] = row.sid
@@ -94,7 +95,8 @@ def _log_out(request: Any, user: Any, **_: Any) -> None:
         return
     sid = (getattr(request, "session", None) or {}).get(SESSION_KEY)
     if sid is None:
-        _revoke_later(user)
+        if not is_on("issue_on_login"):
+            _revoke_later(user)
     else:
         rows = records.live(user).filter(sid=sid)
         transaction.on_commit(partial(issuing.revoke_rows, rows))
@@ -110,11 +112,11 @@ def _remember(instance: Any, raw: bool, using: str, update_fields: Any, **_: Any
     setattr(instance, _BEFORE, before)
 
 
-def _compare(instance: Any, using: str, **_: Any) -> None:
+def _compare(instance: Any, using: str, update_fields: Any = None, **_: Any) -> None:
     before = getattr(instance, _BEFORE, None) or {}
     setattr(instance, _BEFORE, None)
     deactivated = before.get("is_active", False) and not instance.is_active
-    if deactivated or ("password" in before and _is_changed(before["password"], instance)):
+    if deactivated or ("password" in before and _is_changed(before["password"], instance, update_fields)):
         _revoke_later(instance, using)
 
 
@@ -135,15 +137,17 @@ def _has(user: Any, field: str) -> bool:
     return True
 
 
-def _is_changed(before: str, user: Any) -> bool:
+def _is_changed(before: str, user: Any, update_fields: Any) -> bool:
     """Whether it is another password, not only the same one hashed as hashes are made today.
 
-    Django upgrades a hash at a login, and saves it without the password at hand. Whoever sets a new hash without
-    ``set_password`` does that too: it is taken for an upgrade only where the old hash was due for one.
+    Django upgrades a hash at a login where the old one is due, without the password at hand, and saves nothing else.
+    Whatever differs from that is a change.
     """
     if before == user.password:
         return False
-    return getattr(user, "_password", None) is not None or not _is_outdated(before)
+    is_alone = update_fields is not None and set(update_fields) == {"password"}
+    has_none = getattr(user, "_password", None) is None
+    return not (is_alone and has_none and is_password_usable(user.password) and _is_outdated(before))
 
 
 def _is_outdated(encoded: str) -> bool:
@@ -163,7 +167,7 @@ def _revoke_later(user: Any, using: str | None = None) -> None:
     """All sessions of a user, who may be renamed or gone by then."""
     from . import issuing
 
-    transaction.on_commit(partial(issuing.revoke_subjects, issuing.subjects(user)), using=using)
+    transaction.on_commit(issuing.revoking(user), using=using)
 
 
 def _touch(row: Any, **_: Any) -> None:

@@ -2,33 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from hashlib import sha256
 from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured, MultipleObjectsReturned, ValidationError
+from django.db import DataError
+from django.db import Error as DatabaseFailure
 
-from ..errors import InactiveUser
+from ..errors import InactiveUser, Unavailable
 from ..issuer.access import REGISTERED
 from ..token import AccessToken
 from .principal import TokenUser
 from .problems import SettingProblem
 
 # What a look-up raises for a value that no row can have: a word for a number, half a UUID, a NUL, a number too large.
-_NO_SUCH_VALUE = (ValueError, TypeError, ValidationError, OverflowError, MultipleObjectsReturned)
+_NO_SUCH_VALUE = (ValueError, TypeError, ValidationError, OverflowError, DataError, MultipleObjectsReturned)
+RETRY_AFTER = 5  # seconds, for a database that does not answer
+
+
+USER_PK = "user_pk"
+"""The claim of our own tokens with the primary key of the user, where the subject is another name of his: names are
+given away and taken again."""
 
 
 class Users:
     """``mode``: "stateless" or "database". ``claim``: the claim that names a user, ``lookup``: the field that it is
     compared with. ``claims_map``: attribute of a user to claim. ``hashed``: the subject is a digest of the user name.
-    ``lenient``: ``of`` gives None where it would raise.
+    ``lenient``: ``of`` gives None where it would raise. ``own``: the name of the issuer of the project. ``issuers``:
+    those whose tokens name rows, None for all; the tokens of others are refused where rows are asked for.
 
     Raises SettingProblem.
     """
 
     def __init__(
-        self, mode: object, claim: object, lookup: object, claims_map: object, *, hashed: bool, lenient: bool = False
+        self,
+        mode: object,
+        claim: object,
+        lookup: object,
+        claims_map: object,
+        *,
+        hashed: bool,
+        lenient: bool = False,
+        own: object = None,
+        issuers: object = None,
     ) -> None:
         if mode not in ("stateless", "database"):
             raise SettingProblem("E007", 'JWTCONNECT_MW[\'user\'] is "stateless" or "database".')
@@ -36,25 +54,28 @@ class Users:
             if not isinstance(value, str) or not value:
                 raise SettingProblem("E007", f"JWTCONNECT_MW[{name!r}] is a non-empty string.")
         self.mode, self.claim, self.lookup, self.hashed = mode, str(claim), str(lookup), hashed
-        self._lenient = lenient
+        if claim == USER_PK and lookup != "pk":
+            raise SettingProblem("E007", f"JWTCONNECT_MW['user_lookup'] is \"pk\" where 'user_claim' is {USER_PK!r}.")
+        self._lenient, self._own, self.issuers = lenient, own, _checked_issuers(issuers)
         self.claims_map = _checked_map(claims_map)
         self._attributes = {claim: attribute for attribute, claim in self.claims_map.items()}
         self.model = _user_model()
         if mode == "database" and self.model is None:
             raise SettingProblem("E007", "JWTCONNECT_MW['user'] is \"database\", but there is no user model.")
+        self._attribute = "pk"
         if self.model is not None and self.lookup != "pk":
             try:
-                self.model._meta.get_field(self.lookup)
+                self._attribute = self.model._meta.get_field(self.lookup).attname
             except FieldDoesNotExist:
                 problem = f"JWTCONNECT_MW['user_lookup']: the user model has no field {self.lookup!r}."
                 raise SettingProblem("E007", problem) from None
 
     def of(self, token: AccessToken) -> Any:
-        """The user of a verified token. Raises InactiveUser."""
+        """The user of a verified token. Raises InactiveUser, and Unavailable where the database does not answer."""
         if self.mode == "stateless":
             return self.stateless(token)
         try:
-            return self.load(token.claims)
+            return self.row(token)
         except InactiveUser:
             if self._lenient:
                 return None
@@ -65,7 +86,7 @@ class Users:
         if self.mode == "stateless":
             return self.stateless(token)
         try:
-            return await self.aload(token.claims)
+            return await self.aload(self._naming_claims(token))
         except InactiveUser:
             if self._lenient:
                 return None
@@ -74,21 +95,29 @@ class Users:
     def stateless(self, token: AccessToken) -> TokenUser:
         return TokenUser(token, self._attributes)
 
+    def row(self, token: AccessToken) -> Any:
+        """The row that a verified token names. Raises InactiveUser."""
+        return self.load(self._naming_claims(token))
+
     def load(self, claims: Mapping[str, Any]) -> Any:
-        """The row that the claims name, by one query. Raises InactiveUser."""
-        model, condition = self._condition(claims)
+        """The row that claims of our own name, by one query. Raises InactiveUser and Unavailable."""
+        model, value = self._asked(claims)
         try:
-            return _active(model._default_manager.get(**condition))
+            return self._checked(model._default_manager.get(**{self.lookup: value}), value, claims)
         except (model.DoesNotExist, *_NO_SUCH_VALUE):
             raise InactiveUser from None
+        except DatabaseFailure:
+            raise Unavailable(RETRY_AFTER) from None
 
     async def aload(self, claims: Mapping[str, Any]) -> Any:
         """As ``load``, on an event loop."""
-        model, condition = self._condition(claims)
+        model, value = self._asked(claims)
         try:
-            return _active(await model._default_manager.aget(**condition))
+            return self._checked(await model._default_manager.aget(**{self.lookup: value}), value, claims)
         except (model.DoesNotExist, *_NO_SUCH_VALUE):
             raise InactiveUser from None
+        except DatabaseFailure:
+            raise Unavailable(RETRY_AFTER) from None
 
     def can_find(self, claims: Mapping[str, Any]) -> bool:
         """Whether the claims hold what a user is found by."""
@@ -101,25 +130,44 @@ class Users:
         return str(getattr(user, self.lookup if self.claim == "sub" else "pk"))
 
     def naming(self, user: Any) -> dict[str, Any]:
-        """The claim by which the user is found again at a refresh, if that is not the subject."""
-        return {} if self.claim == "sub" else {self.claim: _plain(getattr(user, self.lookup))}
+        """The claims by which the user is found again and told from who is called the same later on; none where the
+        subject is the primary key.
+        """
+        if self.claim == "sub":
+            return {} if self.lookup == "pk" and not self.hashed else {USER_PK: str(user.pk)}
+        return {self.claim: _plain(getattr(user, self._attribute)), USER_PK: str(user.pk)}
 
     def claims(self, user: Any) -> dict[str, Any]:
         """The mapped claims of a user; those that are empty are left out."""
         found = {claim: _plain(getattr(user, attribute, None)) for attribute, claim in self.claims_map.items()}
         return {claim: value for claim, value in found.items() if value not in (None, "")}
 
-    def _condition(self, claims: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
-        value = claims.get(self.claim)
-        if self.model is None or type(value) not in (str, int):
+    def _naming_claims(self, token: AccessToken) -> dict[str, Any]:
+        """What one issuer calls a subject may be the name of somebody else at another, and a client is no user: its
+        own token, which has no session, may not pass for one. Raises InactiveUser.
+        """
+        if self.issuers is not None and token.issuer not in self.issuers:
             raise InactiveUser
-        return self.model, {self.lookup: value}
+        if token.issuer == self._own and "sid" not in token.claims and token.subject == token.client_id:
+            raise InactiveUser
+        names = {self.claim, USER_PK} if token.issuer == self._own else {self.claim}
+        return {name: token.claims[name] for name in names if name in token.claims}
 
+    def _asked(self, claims: Mapping[str, Any]) -> tuple[Any, str | int]:
+        value = claims.get(self.claim)
+        if self.model is None or not isinstance(value, (str, int)) or isinstance(value, bool):
+            raise InactiveUser
+        return self.model, value
 
-def _active(user: Any) -> Any:
-    if not getattr(user, "is_active", True):
-        raise InactiveUser
-    return user
+    def _checked(self, user: Any, value: str | int, claims: Mapping[str, Any]) -> Any:
+        """Databases and fields find more than what is equal: "01" is a 1 to them, and "ALICE" may be "alice". And who
+        has the name now may be another than who had it when the session began.
+        """
+        if str(getattr(user, self._attribute)) != str(value) or not getattr(user, "is_active", True):
+            raise InactiveUser
+        if USER_PK in claims and str(claims[USER_PK]) != str(user.pk):
+            raise InactiveUser
+        return user
 
 
 def _user_model() -> Any:
@@ -127,6 +175,14 @@ def _user_model() -> Any:
         return get_user_model()
     except ImproperlyConfigured:  # an API without users of its own
         return None
+
+
+def _checked_issuers(given: object) -> frozenset[str] | None:
+    if given is None:
+        return None
+    if not isinstance(given, Collection) or isinstance(given, str) or not all(isinstance(name, str) for name in given):
+        raise SettingProblem("E007", "JWTCONNECT_MW['user_issuers'] is a list of the names of issuers.")
+    return frozenset(given)
 
 
 def _checked_map(given: object) -> dict[str, str]:
@@ -141,7 +197,7 @@ def _checked_map(given: object) -> dict[str, str]:
     return dict(given)
 
 
-_NOT_MAPPED = frozenset(("cnf", "at_hash", "c_hash", "events", "typ", "ttype"))
+_NOT_MAPPED = frozenset(("cnf", "at_hash", "c_hash", "events", "typ", "ttype", USER_PK))
 
 
 def _plain(value: Any) -> Any:

@@ -66,7 +66,7 @@ class _Bearers:
     def authenticate(self, authorization: str | None) -> AccessToken:
         token = self._callers.bearer(authorization)
         if self._wired.user == "database":
-            self._wired.users.load(token.claims)
+            self._wired.users.row(token)
         return token
 
 

@@ -39,7 +39,7 @@ class Command(BaseCommand):
         elif options["subject"] is not None:
             issuer.revoke(subject=options["subject"], before=options["before"])
         elif options["user"] is not None:
-            issuing.revoke_subjects(issuing.subjects(user_named(options["user"])))
+            issuing.revoke_user(user_named(options["user"]))
         else:
             self._revoke_recorded(options["jti"])
 
