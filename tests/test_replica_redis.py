@@ -56,6 +56,11 @@ class TestConformance(RevocationListConformance):
         return self.made[-1]
 
     reopen = make
+    forks = False
+
+    def beside(self, _clock: Callable[[], float]) -> ReplicatedRevocationList:
+        """The same: what another one writes is in a copy a little later, which is shown below."""
+        return self.made[-1]
 
 
 class Site:
