@@ -125,8 +125,8 @@ class Follower:
     def _write_back(self, told: LocalCopy, now: float) -> float:
         """What the list lost is here still. What another process has written back meanwhile is left out."""
         if self._lost is None:
-            # All processes notice at about the same time. Each begins at a moment and a place of its own, and finds much
-            # written back already.
+            # All processes notice at about the same time. Each begins at a moment and a place of its own, and finds
+            # much written back already.
             self._lost = self._copy.beyond(told, now, self._jitter())
             return self._pace.wait * self._jitter()
         some = list(islice(self._lost, _RESTORED_AT_ONCE))
