@@ -422,6 +422,20 @@ def test_to_revoke_a_renamed_user_leaves_who_has_the_name_now_alone(user: Any) -
     assert codes == [401, 200]
 
 
+def test_claims_may_be_what_a_method_says(user: Any) -> None:
+    user.first_name, user.last_name = "Ciro", "Rossi"
+    user.save()
+    with old(JWTAUTH_CLAIMS_MAP={"get_full_name": "name"}):
+        assert part(pair(user)["access_token"])["name"] == "Ciro Rossi"
+
+
+def test_an_issuer_whose_name_cannot_stand_in_a_header(user: Any) -> None:
+    with old(JWTAUTH_ISSUER="città\n"):
+        for name in "introspection", "refresh":
+            reply = post(name, {"token": "x"}, "x")
+            assert (reply.status_code, 'realm="issuer"' in reply.headers["WWW-Authenticate"]) == (401, True)
+
+
 def test_multiple_tokens(user: Any) -> None:
     with old():
         first, second = pair(user), pair(user)
