@@ -207,6 +207,25 @@ def test_forms_of_a_body(form: str, user: Any) -> None:
         assert Client().post(url, data, **more).status_code == 201
 
 
+def reading(get_response: Any) -> Any:
+    """A middleware that looks at the form, as some do for a log."""
+
+    def middleware(request: Any) -> Any:
+        assert request.POST is not None
+        return get_response(request)
+
+    return middleware
+
+
+def test_a_multipart_body_that_middleware_has_read(user: Any) -> None:
+    with old(middleware=[f"{__name__}.reading"]):
+        url = reverse("jwtconnect_auth:token_refresh")
+        refresh_token = pair(user)["refresh_token"]
+        assert Client().post(url, {"token": [refresh_token, refresh_token]}).status_code == 400
+        assert Client().post(url, {"token": refresh_token}).status_code == 201
+        assert Client().post(url, {"token": "a" * 65_536}).status_code == 413
+
+
 def test_the_names_of_the_urls() -> None:
     with old():
         assert app_name == "jwtconnect_auth"
