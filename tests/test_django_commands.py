@@ -266,6 +266,18 @@ def test_a_revocation_that_makes_no_sense(issuer: ProjectIssuer, arguments: tupl
         run("jwt_revoke", *arguments)
 
 
+def test_a_list_that_fails(issuer: ProjectIssuer, user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokens, _ = issuing.issue(user)
+
+    def down(*_: Any, **__: Any) -> None:
+        raise ConnectionError("the address of the server")
+
+    monkeypatch.setattr(issuer.revocations, "revoke_token", down)
+    with pytest.raises(CommandError) as caught:
+        run("jwt_revoke", "--jti", part(tokens.access_token)["jti"])
+    assert "address" not in str(caught.value)
+
+
 def test_purging(issuer: ProjectIssuer, user: Any) -> None:
     for number in range(5):
         issuer.revocations.revoke_token(issuer.issuer, f"{number}", expires_at=issuer.clock() - 1000)

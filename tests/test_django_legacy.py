@@ -207,6 +207,25 @@ def test_forms_of_a_body(form: str, user: Any) -> None:
         assert Client().post(url, data, **more).status_code == 201
 
 
+def reading(get_response: Any) -> Any:
+    """A middleware that looks at the form, as some do for a log."""
+
+    def middleware(request: Any) -> Any:
+        assert request.POST is not None
+        return get_response(request)
+
+    return middleware
+
+
+def test_a_multipart_body_that_middleware_has_read(user: Any) -> None:
+    with old(middleware=[f"{__name__}.reading"]):
+        url = reverse("jwtconnect_auth:token_refresh")
+        refresh_token = pair(user)["refresh_token"]
+        assert Client().post(url, {"token": [refresh_token, refresh_token]}).status_code == 400
+        assert Client().post(url, {"token": refresh_token}).status_code == 201
+        assert Client().post(url, {"token": "a" * 65_536}).status_code == 413
+
+
 def test_the_names_of_the_urls() -> None:
     with old():
         assert app_name == "jwtconnect_auth"
@@ -420,6 +439,20 @@ def test_to_revoke_a_renamed_user_leaves_who_has_the_name_now_alone(user: Any) -
         codes = [Client().get("/me", HTTP_AUTHORIZATION=f"Bearer {one['access_token']}").status_code
                  for one in (made, theirs)]  # fmt: skip
     assert codes == [401, 200]
+
+
+def test_claims_may_be_what_a_method_says(user: Any) -> None:
+    user.first_name, user.last_name = "Ciro", "Rossi"
+    user.save()
+    with old(JWTAUTH_CLAIMS_MAP={"get_full_name": "name"}):
+        assert part(pair(user)["access_token"])["name"] == "Ciro Rossi"
+
+
+def test_an_issuer_whose_name_cannot_stand_in_a_header(user: Any) -> None:
+    with old(JWTAUTH_ISSUER="città\n"):
+        for name in "introspection", "refresh":
+            reply = post(name, {"token": "x"}, "x")
+            assert (reply.status_code, 'realm="issuer"' in reply.headers["WWW-Authenticate"]) == (401, True)
 
 
 def test_multiple_tokens(user: Any) -> None:

@@ -107,6 +107,11 @@ def test_what_is_assigned_by_the_older_names() -> None:
     row.iat, row.access_exp, row.refresh_exp, row.aud = 1, 2, 2_000_000_000, ["a", "b"]
     assert (row.iat, row.access_exp, row.refresh_exp, row.audience) == (1, 2, 2_000_000_000, "a b")
     assert (row.is_access_expired(), row.is_refresh_expired()) == (True, False)
+    for names in ["a b", "c"], ["[a"], ["[]", "é"]:
+        row.aud = names
+        assert row.aud == names
+    row.audience = "[of old"
+    assert row.aud == ["[of", "old"]
     row.aud = []
     assert row.audience is None
 

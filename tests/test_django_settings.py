@@ -26,16 +26,15 @@ from jwtconnect_mw.django.apps import JWTConnectConfig
 from jwtconnect_mw.django.conf import wiring
 from jwtconnect_mw.django.options import KNOWN
 from jwtconnect_mw.django.revocations import OrmRevocationList
-from jwtconnect_mw.django.users import Users
-from jwtconnect_mw.errors import InactiveUser
 from jwtconnect_mw.revocation import MemoryRevocationList, SQLiteRevocationList
 
 from .djproject.api import Urls, plain
 from .djproject.databases import empty, migrate
-from .kit import AUDIENCE, ISSUER, NOW, SECRET, jwks, key, token
+from .kit import AUDIENCE, ISSUER, NOW, SECRET, b64, jwks, key, token
 from .test_settings import private_pem
 
 made_list = MemoryRevocationList()
+OCTETS = {"kty": "oct", "alg": "HS256", "k": b64(b"x" * 32)}
 PRIVATE = {"keys": [key().private_jwk()]}
 
 
@@ -145,6 +144,7 @@ PROBLEMS: dict[str, tuple[str, str, Any]] = {
     "several issuers of users": ("E007", "user_issuers", two_issuers(user="database")),
     "issuers of users": ("E007", "user_issuers", verifying(user_issuers=ISSUER)),
     "issuers of users that are not trusted": ("E007", "no trusted", verifying(user_issuers=["https://no.example"])),
+    "replicate": ("E009", "replicate", verifying(replicate="no")),
     "the map": ("E008", "claims_map", verifying(claims_map=["email"])),
     "an entry of the map": ("E008", "claims_map", verifying(claims_map={"email": 5})),
     "a claim that is registered": ("E008", "exp", verifying(claims_map={"email": "exp"})),
@@ -192,6 +192,8 @@ def test_the_middleware_of_the_cache_must_be_before_it() -> None:
         (verifying({"keys": SECRET, "algorithms": ["HS256"]}), ["W001"]),
         (verifying({"keys": SECRET[:32], "algorithms": ["HS256"]}), ["W001", "W002"]),
         (verifying({"algorithms": ["HS256"], "keys": b"x" * 48}), ["W001"]),
+        (verifying({"keys": {"keys": [OCTETS]}, "algorithms": ["HS256"]}), ["W001", "W002"]),
+        (verifying({"keys": OCTETS, "algorithms": ["HS256"]}), ["W001", "W002"]),
         ({"issuers": [{"issuer": "a", "algorithms": ["HS256"]}], "audience": "a", "keys": b"x" * 32}, ["W001", "W002"]),
         (issuing(), ["W003"]),
         (verifying(revocations="memory"), ["W003"]),
@@ -355,16 +357,6 @@ def test_a_copy_of_the_list_of_the_database_costs_no_query(face: str) -> None:
 
 def test_a_copy_of_nothing_is_refused() -> None:
     assert ids(verifying(revocations=make_nothing, replicate=True), middleware=[]) == ["E006"]
-
-
-def test_a_project_without_a_user_model() -> None:
-    with override_settings(AUTH_USER_MODEL="nowhere.User"):
-        users = Users("stateless", "sub", "pk", {}, hashed=False)
-        assert not users.can_find({"sub": "alice"})
-        with pytest.raises(InactiveUser):
-            users.load({"sub": "alice"})
-        with pytest.raises(ImproperlyConfigured, match="user model"):
-            Users("database", "sub", "pk", {}, hashed=False)
 
 
 def test_a_project_without_drf_spectacular() -> None:

@@ -43,6 +43,9 @@ def read_fields(request: Any) -> dict[str, str]:
     essence = kind.partition(";")[0].strip().lower()
     if essence not in (_MULTIPART, _JSON, _FORM, ""):
         raise RefusedBody(_UNSUPPORTED)
+    if essence == _MULTIPART and hasattr(request, "_post"):
+        check_length(request.META.get("CONTENT_LENGTH") or None)
+        return _single(request.POST)  # middleware has asked for it, and the body of this kind is gone then
     body = read_body(request)
     if not essence:
         if body:
@@ -77,6 +80,10 @@ def _multipart(kind: str, body: bytes) -> dict[str, str]:
         fields, _ = MultiPartParser(meta, BytesIO(body), [handler], "utf-8").parse()
     except (MultiPartParserError, SuspiciousOperation, ValueError, LookupError):
         raise MalformedMessage("The multipart body is malformed.") from None
+    return _single(fields)
+
+
+def _single(fields: Any) -> dict[str, str]:
     if any(len(values) > 1 for _, values in fields.lists()):
         raise MalformedMessage("A parameter is repeated.")
     return {name: value for name, value in fields.items() if value}

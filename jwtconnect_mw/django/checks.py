@@ -28,6 +28,7 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import connections
 
 from .._jwk import ALGORITHMS
+from .._strict import b64url_decode
 from ..policy import AnyAudience
 from . import legacy
 from .conf import STAGES, Wiring
@@ -101,8 +102,12 @@ def _shared_secrets(wired: Wiring) -> Iterator[bytes]:
     entries = given if isinstance(given, (list, tuple)) else [given]
     own = wired.issuer.keys.trusted() if wired.issuer is not None else {}
     for entry in [own, wired.options, *(entry for entry in entries if isinstance(entry, dict))]:
-        if isinstance(entry.get("keys"), (bytes, bytearray)):
-            yield bytes(entry["keys"])
+        keys = entry.get("keys")
+        if isinstance(keys, (bytes, bytearray)):
+            yield bytes(keys)
+        elif isinstance(keys, Mapping):
+            jwks = keys.get("keys", [keys])
+            yield from (b64url_decode(jwk["k"].encode()) for jwk in jwks if jwk.get("kty") == "oct")
 
 
 def _list(wired: Wiring) -> Iterator[str]:

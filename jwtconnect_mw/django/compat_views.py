@@ -15,7 +15,7 @@ from django.db import Error as DatabaseFailure
 from .._http import Response, challenge, response
 from .._strict import b64url_decode, json_object
 from ..errors import AuthError, InsufficientScope, InvalidToken, Unavailable
-from ..issuer.answers import NO_STORE, about_tokens, bearer_refused, error_answer, grant_refused
+from ..issuer.answers import NO_STORE, about_tokens, bearer_refused, error_answer, grant_refused, realm_of
 from ..issuer.bodies import RefusedBody
 from ..issuer.callers import INTROSPECT
 from ..issuer.endpoints import NOT_FOUND
@@ -51,9 +51,9 @@ def _endpoint(answer: Callable[[Any, Wiring, ProjectIssuer], Response]) -> Calla
             except MalformedMessage as error:
                 found = error_answer(400, "invalid_request", str(error))
             except GrantError as error:
-                found = grant_refused(error, issuer.issuer)
+                found = grant_refused(error, realm_of(issuer.issuer))
             except AuthError as error:
-                found = bearer_refused(error, issuer.issuer)
+                found = bearer_refused(error, realm_of(issuer.issuer))
         return to_django(found, method)
 
     view.__name__, view.__qualname__, view.__doc__ = answer.__name__, answer.__qualname__, answer.__doc__
@@ -67,7 +67,7 @@ def token_refresh(request: Any, _: Wiring, issuer: ProjectIssuer) -> Response:
     try:
         tokens = issuer.refresh(_needed(fields, "token"))
     except InvalidGrant as error:
-        headers = [("WWW-Authenticate", challenge(InvalidToken(), issuer.issuer, None))]
+        headers = [("WWW-Authenticate", challenge(InvalidToken(), realm_of(issuer.issuer), None))]
         return error_answer(401, "invalid_token", error.description, headers)
     body = json.dumps(tokens.to_dict()).encode()
     return response(201, [("Content-Type", "application/json"), *NO_STORE], body)

@@ -20,10 +20,21 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 
 def public(view: View) -> View:
-    """Let requests reach this view without a token, whatever the middleware thinks of the one they bring."""
-    opened = _wrapped(view, lambda _: None)
-    setattr(opened, PUBLIC, True)
-    return opened
+    """Let requests reach this view without a token, whatever the middleware thinks of the one they bring.
+
+    It may say something else to who brings one, so its answer varies with that.
+    """
+    return _marked(_wrapped(view, lambda _: None, varying))
+
+
+def opened(view: View) -> View:
+    """As ``public``, for a view that never looks at ``request.jwt``."""
+    return _marked(_wrapped(view, lambda _: None))
+
+
+def _marked(view: Any) -> Any:
+    setattr(view, PUBLIC, True)
+    return view
 
 
 def scopes_required(*scopes: str) -> Callable[[View], View]:

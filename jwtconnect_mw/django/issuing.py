@@ -7,6 +7,7 @@ from typing import Any
 
 from ..errors import ConfigurationError
 from ..issuer import Tokens
+from ..issuer.hooks import ask_list
 from . import records
 from .conf import wiring
 from .issuers import ProjectIssuer
@@ -56,6 +57,12 @@ def revoke_user(user: Any) -> None:
     revoking(user)()
 
 
+def revoke_access(token_id: str, expires_at: float | None) -> None:
+    """One access token. Raises ServiceUnavailable."""
+    found = issuer()
+    ask_list(found.revocations.revoke_token, found.issuer, token_id, expires_at=expires_at)
+
+
 def revoke_rows(rows: Iterable[JWTConnectAuthToken]) -> int:
     """The sessions of these rows, and of those that belong to none, the access tokens; how many.
 
@@ -66,7 +73,7 @@ def revoke_rows(rows: Iterable[JWTConnectAuthToken]) -> int:
         if row.sid is not None:
             issuer().revoke(session=row.sid)
         elif row.access_jti is not None:
-            issuer().revocations.revoke_token(issuer().issuer, row.access_jti, expires_at=row.access_exp)
+            revoke_access(row.access_jti, row.access_exp)
         JWTConnectAuthToken._base_manager.using(row._state.db).filter(pk=row.pk).update(is_active=False)
         number += 1
     return number

@@ -81,7 +81,7 @@ def read() -> tuple[dict[str, Any], bool]:
     if given is not None and not isinstance(given, Mapping):
         raise SettingProblem("E002", f"{NAME} is a dict.")
     found = checked(given or {}, KNOWN, NAME)
-    for name in sorted(SWITCHES.intersection(found)):
+    for name in sorted((SWITCHES | {"replicate"}).intersection(found)):
         if not isinstance(found[name], bool):
             raise SettingProblem("E009", f"{NAME}[{name!r}] is True or False.")
     if "issuers" in found or "issuer" in found:

@@ -22,7 +22,7 @@ from ..issuer import Issuer, Tokens
 from ..issuer.hooks import ask_list
 from ..revocation import Family
 from .models import JWTConnectAuthToken
-from .models.tokens import moment
+from .models.tokens import joined_names, moment
 
 tokens_issued, tokens_refreshed = Signal(), Signal()
 
@@ -171,7 +171,7 @@ def _columns(tokens: Tokens) -> dict[str, Any] | None:
         return None
     return {
         **found,
-        "audience": " ".join(audience),
+        "audience": joined_names(audience),
         "scope": refresh.get("scope", tokens.scope),
         "sequence": refresh.get("seq", 0),
         "auth_time": refresh.get("auth_time"),

@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured, MultipleObjectsReturned, ValidationError
+from django.core.exceptions import FieldDoesNotExist, MultipleObjectsReturned, ValidationError
 from django.db import DataError
 from django.db import Error as DatabaseFailure
 
@@ -59,11 +59,9 @@ class Users:
         self._lenient, self._own, self.issuers = lenient, own, _checked_issuers(issuers)
         self.claims_map = _checked_map(claims_map)
         self._attributes = {claim: attribute for attribute, claim in self.claims_map.items()}
-        self.model = _user_model()
-        if mode == "database" and self.model is None:
-            raise SettingProblem("E007", "JWTCONNECT_MW['user'] is \"database\", but there is no user model.")
+        self.model: Any = get_user_model()
         self._attribute = "pk"
-        if self.model is not None and self.lookup != "pk":
+        if self.lookup != "pk":
             try:
                 self._attribute = self.model._meta.get_field(self.lookup).attname
             except FieldDoesNotExist:
@@ -121,7 +119,7 @@ class Users:
 
     def can_find(self, claims: Mapping[str, Any]) -> bool:
         """Whether the claims hold what a user is found by."""
-        return self.model is not None and self.claim in claims and not (self.hashed and self.claim == "sub")
+        return self.claim in claims and not (self.hashed and self.claim == "sub")
 
     def subject(self, user: Any) -> str:
         """The ``sub`` of a user's tokens: what ``load`` finds the user by, or the user name's digest."""
@@ -139,7 +137,7 @@ class Users:
 
     def claims(self, user: Any) -> dict[str, Any]:
         """The mapped claims of a user; those that are empty are left out."""
-        found = {claim: _plain(getattr(user, attribute, None)) for attribute, claim in self.claims_map.items()}
+        found = {claim: _plain(_told(user, attribute)) for attribute, claim in self.claims_map.items()}
         return {claim: value for claim, value in found.items() if value not in (None, "")}
 
     def _naming_claims(self, token: AccessToken) -> dict[str, Any]:
@@ -155,7 +153,7 @@ class Users:
 
     def _asked(self, claims: Mapping[str, Any]) -> tuple[Any, str | int]:
         value = claims.get(self.claim)
-        if self.model is None or not isinstance(value, (str, int)) or isinstance(value, bool):
+        if not isinstance(value, (str, int)) or isinstance(value, bool):
             raise InactiveUser
         return self.model, value
 
@@ -168,13 +166,6 @@ class Users:
         if USER_PK in claims and str(claims[USER_PK]) != str(user.pk):
             raise InactiveUser
         return user
-
-
-def _user_model() -> Any:
-    try:
-        return get_user_model()
-    except ImproperlyConfigured:  # an API without users of its own
-        return None
 
 
 def _checked_issuers(given: object) -> frozenset[str] | None:
@@ -198,6 +189,12 @@ def _checked_map(given: object) -> dict[str, str]:
 
 
 _NOT_MAPPED = frozenset(("cnf", "at_hash", "c_hash", "events", "typ", "ttype", USER_PK))
+
+
+def _told(user: Any, attribute: str) -> Any:
+    """An attribute, or what a method such as ``get_full_name`` says."""
+    value = getattr(user, attribute, None)
+    return value() if callable(value) else value
 
 
 def _plain(value: Any) -> Any:

@@ -23,7 +23,7 @@ from ..issuer.places import DEFAULT_PATHS, Places
 from ..token import AccessToken
 from .bodies import read_body
 from .conf import Wiring, wiring
-from .decorators import View, public
+from .decorators import View, opened
 from .issuers import ProjectIssuer
 from .responses import to_django
 
@@ -36,7 +36,7 @@ def open_view(view: View) -> View:
 
     A transaction around the view would undo, when the view fails, what a revocation list has promised.
     """
-    open_to_all: Any = csrf_exempt(transaction.non_atomic_requests(public(view)))
+    open_to_all: Any = csrf_exempt(transaction.non_atomic_requests(opened(view)))
     open_to_all.login_required = False  # for the LoginRequiredMiddleware of Django 5.1
     return cast(View, open_to_all)
 

@@ -22,6 +22,11 @@ _LONGEST_CONDITION = 1024
 _ENTITY_TAG = re.compile(r'(?:W/)?("[!#-~]*")')
 
 
+def realm_of(issuer: str) -> str:
+    """The realm of the challenges of an issuer: its name, where that can stand in a header."""
+    return issuer if issuer.isascii() and issuer.isprintable() else "issuer"
+
+
 def error_answer(status: int, error: str, description: str, headers: Iterable[tuple[str, str]] = ()) -> Response:
     """An OAuth error (RFC 6749 section 5.2)."""
     body = write(ErrorAnswer, {"error": error, "error_description": description})

@@ -67,8 +67,7 @@ class Endpoints:
 
     def __init__(self, issuer: Issuer, places: Places, callers: Callers) -> None:
         self._issuer, self._callers = issuer, callers
-        name = issuer.issuer
-        self._realm = name if name.isascii() and name.isprintable() else "issuer"  # it stands in a header
+        self._realm = answers.realm_of(issuer.issuer)
         handlers = {"token": self._token, "introspection": self._introspect, "revocation": self._revoke}
         documents = {"jwks": self._jwks, "metadata": self._metadata}
         every = {name: Endpoint(name, ("POST",), True, handler) for name, handler in handlers.items()}

@@ -6,6 +6,7 @@ Never asked on the way in of a request, and never what a verdict rests on: that 
 from __future__ import annotations
 
 import datetime
+import json
 from collections.abc import Collection, Iterable
 from typing import Any
 
@@ -109,17 +110,33 @@ class JWTConnectAuthToken(models.Model):
 
     @property
     def aud(self) -> list[str]:
-        return self.audience.split(" ") if self.audience else []
+        return split_names(self.audience or "")
 
     @aud.setter
     def aud(self, values: Iterable[str]) -> None:
-        self.audience = " ".join(values) or None
+        self.audience = joined_names(values) or None
 
     def is_access_expired(self) -> bool:
         return _is_over(self.access_expire_at)
 
     def is_refresh_expired(self) -> bool:
         return _is_over(self.refresh_expire_at)
+
+
+def joined_names(names: Iterable[str]) -> str:
+    """Names of an audience as one text: with spaces between them, as it always was, or as JSON where one has spaces."""
+    every = list(names)
+    is_plain = all(name and not name.startswith("[") and " " not in name for name in every)
+    return " ".join(every) if is_plain else json.dumps(every, ensure_ascii=False)
+
+
+def split_names(text: str) -> list[str]:
+    if text.startswith("["):
+        try:
+            return [str(name) for name in json.loads(text)]
+        except ValueError:  # of the older package: a name like any other
+            pass
+    return text.split(" ") if text else []
 
 
 def moment(seconds: float) -> datetime.datetime:

@@ -50,5 +50,4 @@ class Command(BaseCommand):
         if found.kind == "refresh":
             issuing.revoke_rows([found.row])
         else:
-            issuer = issuing.issuer()
-            issuer.revocations.revoke_token(issuer.issuer, jti, expires_at=found.expires_at)
+            issuing.revoke_access(jti, found.expires_at)
