@@ -12,7 +12,7 @@ from jwtconnect_mw import BearerAuth, TrustedIssuer
 from jwtconnect_mw._jose import SigningKey
 from jwtconnect_mw.testing import ManualClock
 
-NOW = 1_800_000_000
+NOW = 4_000_000_000
 ISSUER, AUDIENCE = "https://as.example", "https://api.example"
 SECRET = b"an-hmac-secret-of-forty-eight-octets-or-even-more-than-sixty-four"
 

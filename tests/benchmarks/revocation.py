@@ -20,7 +20,7 @@ from .measure import Job, Ratio, interleave, progress
 from .report import Verdict, at_most, cell, goals, information, table
 from .tokens import ISSUER
 
-NOW = 1_800_000_000
+NOW = 4_000_000_000
 HOUR, KEPT = 3600, 360
 LOOK_UPS, ADVANCES, WARM_UP = 500, 20, 20
 FLAT = 1.5

@@ -11,7 +11,7 @@ from ...revocation import Family, RevocationList, Step
 from ...revocation.protocol import KEEP_AFTER
 from ..clock import ManualClock
 
-NOW = 1_800_000_000
+NOW = 4_000_000_000
 ISSUER, OTHER_ISSUER = "https://as.example", "https://other.example"
 FAMILY = Family(ISSUER, "session-1", "alice", "client", NOW)
 LIFETIME = 3600
