@@ -364,8 +364,12 @@ def test_who_takes_a_name_does_not_take_the_session_with_it(user: Any) -> None:
         assert wiring().users.row(token) == user
         user.username = "was-alice"
         user.save()
-        get_user_model().objects.create_user("alice")
+        heir = own().issue_for(get_user_model().objects.create_user("alice"), scope="introspect")
         with pytest.raises(InactiveUser):
             wiring().users.row(token)
+        asks = ("authorization", f"Bearer {heir.access_token}")
+        for text in (tokens.access_token, tokens.refresh_token or ""):
+            assert post("/oauth/introspect", {"token": text}, asks).json() == {"active": False}
+        assert post("/oauth/introspect", {"token": heir.access_token}, asks).json()["active"] is True
         with pytest.raises(InvalidGrant):
             own().refresh(tokens.refresh_token or "")

@@ -16,7 +16,7 @@ from django.contrib.auth import get_user_model  # isort: skip
 from django.core.exceptions import ImproperlyConfigured  # isort: skip
 from django.core.cache import cache  # isort: skip
 from django.http import HttpResponse  # isort: skip
-from django.test import AsyncClient, Client  # isort: skip
+from django.test import AsyncClient, Client, RequestFactory  # isort: skip
 from django.test.utils import CaptureQueriesContext  # isort: skip
 from django.db import connection  # isort: skip
 from django.urls import include, path  # isort: skip
@@ -26,6 +26,7 @@ from drf_spectacular.generators import SchemaGenerator  # isort: skip
 from drf_spectacular.openapi import AutoSchema  # isort: skip
 from rest_framework.authentication import SessionAuthentication  # isort: skip
 from rest_framework.permissions import AllowAny, IsAuthenticated  # isort: skip
+from rest_framework.request import Request  # isort: skip
 from rest_framework.response import Response  # isort: skip
 from rest_framework.throttling import UserRateThrottle  # isort: skip
 from rest_framework.views import APIView  # isort: skip
@@ -253,6 +254,13 @@ def test_a_cached_view_does_not_mix_up_bearers(place: str, middleware: list[str]
             assert vary.count("Authorization") == 1
         assert Client().get(place).status_code == 401
     assert told == [True] * 3
+
+
+def test_a_request_that_no_view_has() -> None:
+    with project(verifying()):
+        found = JWTConnectAuthBearer().authenticate(Request(RequestFactory().get("/", **ALICE)))
+    assert found is not None
+    assert found[0].get_username() == "alice"
 
 
 @pytest.mark.parametrize("place", ["/plain", "/async", "/class", "/async-class"])

@@ -137,6 +137,7 @@ PROBLEMS: dict[str, tuple[str, str, Any]] = {
     "what is refused": ("E006", "path: in the mind", verifying(revocations=f"{__name__}.make_wrong")),
     "what fails": ("E006", "RuntimeError", verifying(revocations=f"{__name__}.fail")),
     "a file that is none": ("E006", "path", verifying(revocations="/no/such/folder/revoked.db")),
+    "a clock": ("E006", "callable", issuing(clock=5)),
     "user": ("E007", "user", verifying(user="session")),
     "a claim": ("E007", "user_claim", verifying(user_claim=None)),
     "a field": ("E007", "nickname", verifying(user="database", user_lookup="nickname")),

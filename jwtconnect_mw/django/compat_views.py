@@ -13,7 +13,6 @@ from typing import Any
 from django.db import Error as DatabaseFailure
 
 from .._http import Response, challenge, response
-from .._strict import b64url_decode, json_object
 from ..errors import AuthError, InsufficientScope, InvalidToken, Unavailable
 from ..issuer.answers import NO_STORE, about_tokens, bearer_refused, error_answer, grant_refused, realm_of
 from ..issuer.bodies import RefusedBody
@@ -24,9 +23,9 @@ from ..issuer.forms import MalformedMessage
 from ..token import AccessToken
 from .bodies import read_fields
 from .conf import Wiring, wiring
-from .issuers import ProjectIssuer
+from .issuers import ProjectIssuer, is_same_user
 from .responses import to_django
-from .users import RETRY_AFTER, USER_PK
+from .users import RETRY_AFTER
 from .views import callers_of, open_view
 
 _POST_ONLY = error_answer(405, "invalid_request", "The method is not one of this endpoint.", [("Allow", "POST")])
@@ -84,8 +83,6 @@ def token_introspection(request: Any, wired: Wiring, issuer: ProjectIssuer) -> R
     fields = read_fields(request)
     if "token" in fields:
         found = issuer.introspect(fields["token"], caller=caller)
-        if found["active"] and not _is_same(caller, _user_of(fields["token"])):
-            return _INACTIVE
     else:
         found = _by_id(_needed(fields, "jti", "The parameter token or jti is missing."), issuer, caller)
     return about_tokens(json.dumps(_described(found)).encode()) if found["active"] else _INACTIVE
@@ -105,23 +102,11 @@ def _by_id(token_id: str, issuer: ProjectIssuer, caller: AccessToken) -> dict[st
         found = records.find(token_id)
     except DatabaseFailure:
         raise Unavailable(RETRY_AFTER) from None
-    if found is None or found.row.sub != caller.subject or not _is_same(caller, found.row.user_id):
+    if found is None or found.row.sub != caller.subject or not is_same_user(caller, found.row.user_id):
         return {"active": False}
     if not found.is_live(issuer):
         return {"active": False}
     return {"active": True, "iss": issuer.issuer, **found.to_dict()}
-
-
-def _is_same(caller: AccessToken, user_pk: object) -> bool:
-    """The same subject may be somebody else by now, who has taken the name that another gave up."""
-    own = caller.claims.get(USER_PK)
-    return own is None or user_pk is None or str(own) == str(user_pk)
-
-
-def _user_of(text: str) -> object:
-    """Of a token that was verified: the claim stands in access tokens, and among what refresh tokens carry."""
-    claims = json_object.read(b64url_decode(text.split(".")[1].encode()))
-    return {**claims.get("claims", {}), **claims}.get(USER_PK)
 
 
 def _described(found: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,10 +6,13 @@ import logging
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from .._strict import b64url_decode, json_object
 from ..errors import InactiveUser
 from ..issuer import Issuer, Tokens
 from ..issuer.errors import InactiveSubject, InvalidRequest
-from .users import Users
+from ..issuer.inspection import Caller
+from ..token import AccessToken
+from .users import USER_PK, Users
 
 _log = logging.getLogger("jwtconnect_mw.django")
 
@@ -34,6 +37,13 @@ class ProjectIssuer(Issuer):
         except Exception as error:  # a pair that was handed out stays so, whatever becomes of the record
             _log.error("a refreshed pair could not be recorded: %s", type(error).__name__)
         return tokens
+
+    def introspect(self, token: str, *, caller: Caller | str) -> dict[str, Any]:
+        """As Issuer.introspect. Who has taken over a user name sees nothing of who had it before."""
+        found = super().introspect(token, caller=caller)
+        if found["active"] and isinstance(caller, AccessToken) and not is_same_user(caller, _user_of(token)):
+            return {"active": False}
+        return found
 
     def issue_for(
         self,
@@ -70,6 +80,18 @@ class ProjectIssuer(Issuer):
         from . import records  # models are there once the applications are
 
         return records.record(tokens, user=user, alone=self.single_session)
+
+
+def is_same_user(caller: AccessToken, user_pk: object) -> bool:
+    """Of two that have the same subject; the primary key is not known of every token."""
+    own = caller.claims.get(USER_PK)
+    return own is None or user_pk is None or str(own) == str(user_pk)
+
+
+def _user_of(text: str) -> object:
+    """Of a token that was verified: the claim stands in access tokens, and among what refresh tokens carry."""
+    claims = json_object.read(b64url_decode(text.split(".")[1].encode()))
+    return {**claims.get("claims", {}), **claims}.get(USER_PK)
 
 
 def project_issuer(
