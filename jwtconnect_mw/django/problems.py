@@ -25,3 +25,5 @@ def naming(id: str, where: str) -> Iterator[None]:
         yield
     except ConfigurationError as error:
         raise SettingProblem(id, f"{where}: {error}") from None
+    except TypeError as error:  # a value of quite another kind than is expected
+        raise SettingProblem(id, f"{where}: {error}.") from None
