@@ -9,12 +9,14 @@ import sys
 import tracemalloc
 import urllib.error
 import urllib.request
+from concurrent.futures import wait
 from typing import Any
 
 import pytest
 
 from jwtconnect_mw import AuthError, BearerAuth, TrustedIssuer
 from jwtconnect_mw._strict import b64url_decode, json_object
+from jwtconnect_mw.fetch import Fetched, FetchError
 from jwtconnect_mw.testing import FakeIssuer, ManualClock
 
 from .cases import without_kid
@@ -567,3 +569,18 @@ def test_floats_of_a_header_may_be_this_long(number: str) -> None:
     assert reason_of(auth(), raw(header(number), json.dumps(claims()))) is None
     longer = number.replace("0", "0" * (27 - len(number)), 1)
     assert reason_of(auth(), raw(header(longer), json.dumps(claims()))) == "malformed_token"
+
+
+def test_a_large_token_starts_a_few_fetches_at_a_time() -> None:
+    asked: list[str] = []
+
+    def fetch(url: str, *_: object) -> Fetched:
+        asked.append(url)
+        raise FetchError("nobody is there")
+
+    names = [f"https://as-{number}.example" for number in range(20)]
+    policies = [TrustedIssuer(name, audience=AUDIENCE, keys=f"{name}/jwks") for name in names]
+    bearer_auth = auth(*policies, fetch=fetch)
+    assert reason_of(bearer_auth, token(LARGE["long"])) == "keys_unavailable"
+    wait([state._flight for state in bearer_auth._store.issuers.values() if state._flight is not None], 30)
+    assert sorted(asked) == sorted(f"{name}/jwks" for name in names[:16])
