@@ -20,7 +20,7 @@ from typing import NamedTuple
 try:
     import fcntl
 except ImportError:  # pragma: no cover  # Windows
-    fcntl = None  # type: ignore[assignment]
+    fcntl = None  # type: ignore[assignment]  # Windows has none; what needs it is refused there
 
 MAX_SIZE = 262_144
 LOCK_WAIT = 10.0
