@@ -97,6 +97,13 @@ def test_keys_are_rotated_and_dropped(issuer: ProjectIssuer, keys: Path) -> None
         run("jwt_keys", "drop", first)
 
 
+@pytest.mark.parametrize("kid", ["-k", "-v2", "--version", "-h", "--help", "-"])
+def test_a_kid_may_look_like_an_option(issuer: ProjectIssuer, kid: str) -> None:
+    assert issuer.keys.list()
+    with pytest.raises(CommandError, match="there is no such key"):
+        run("jwt_keys", "drop", kid)
+
+
 def test_the_secret_of_the_refresh_tokens_is_dropped(issuer: ProjectIssuer, user: Any) -> None:
     tokens, _ = issuing.issue(user)
     kid = run("jwt_keys", "list").splitlines()[-1].split()[0]

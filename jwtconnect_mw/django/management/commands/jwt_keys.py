@@ -25,7 +25,10 @@ class Command(BaseCommand):
         does.add_parser("list", help="the published keys, oldest first, and that of the refresh tokens")
         rotate = does.add_parser("rotate", help="publish a next key; it signs when every verifier has it")
         rotate.add_argument("--at-once", action="store_true", help="it signs now")
-        drop = does.add_parser("drop", help="unpublish a key at once: what it signed is refused")
+        # A thumbprint may begin with a hyphen, and is no option then.
+        drop = does.add_parser(
+            "drop", help="unpublish a key at once: what it signed is refused", prefix_chars="+", add_help=False
+        )
         drop.add_argument("kid")
 
     def handle(self, **options: Any) -> None:
