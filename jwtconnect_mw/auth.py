@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import random
 import time
@@ -176,10 +175,10 @@ class BearerAuth:
     ) -> AccessToken | None:
         """As ``resume``, without blocking the loop; also for a look-up that ``decide`` wants."""
         if isinstance(want, KeysWanted):
+            from ._waiting import landed
+
             try:
-                landed = asyncio.wrap_future(want.flight)
-                await asyncio.wait([landed], timeout=MAX_WAIT)
-                landed.cancel()  # of this waiter's view only: the flight itself cannot be cancelled
+                await landed(want.flight, MAX_WAIT)
             finally:
                 want.keys.leave()
             try:

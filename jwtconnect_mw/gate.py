@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from functools import partial
 
-from ._threads import Busy, Threads
 from .errors import RevocationUnavailable, Revoked
 from .revocation import RevocationLookup
 from .token import AccessToken
@@ -34,7 +32,10 @@ class RevocationGate:
         # Who does not say so may do I/O: a loop that stands still is worse than a hop too many.
         self.blocking = bool(getattr(revocations, "blocking", True))
         self._reported_irrevocable = False
-        self._threads = Threads("revocation", _THREADS, _WAITING)
+        if self.blocking:
+            from ._waiting import Threads
+
+            self._threads = Threads("revocation", _THREADS, _WAITING)
 
     def pass_or_refuse(self, token: AccessToken, now: float) -> None:
         """Raises Revoked, or RevocationUnavailable where the list cannot tell."""
@@ -55,8 +56,9 @@ class RevocationGate:
 
     async def apass_or_refuse(self, token: AccessToken, now: float) -> None:
         """As ``pass_or_refuse``, without blocking the loop. A list that takes more than 2 s cannot tell."""
+        from ._waiting import Busy
+
         try:
-            asyncio.get_running_loop()
-            await asyncio.wait_for(self._threads.run(partial(self.pass_or_refuse, token, now)), _PATIENCE)
-        except (Busy, asyncio.TimeoutError, RuntimeError):  # RuntimeError: under another library's loop
+            await self._threads.run(partial(self.pass_or_refuse, token, now), _PATIENCE)
+        except Busy:
             raise RevocationUnavailable(1) from None

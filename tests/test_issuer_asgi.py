@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from jwtconnect_mw._threads import Busy, Threads
+from jwtconnect_mw._waiting import Busy, Threads
 
 from .endpoints import (
     FORM,

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from .._http import Response
-from .._threads import Busy, Threads
+from .._waiting import Busy, Threads
 from ..asgi import mounted_path
 from .answers import error_answer
 from .bodies import RefusedBody, joined, read_asgi

@@ -1,4 +1,6 @@
-"""The threads in which ASGI does what may block: bounded, started when first needed, in each process."""
+"""How ASGI waits: for what another thread will bring, and for what may block, in threads of ours that are bounded and
+started when first needed, in each process. Imported by whoever does: asyncio is a large part of what imports cost.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,16 @@ T = TypeVar("T")
 
 
 class Busy(Exception):
-    """As many calls wait as may, or there can be no thread: the process is ending, or the system has no more."""
+    """As many calls wait as may, it takes too long, or there can be no thread: the process is ending, the system has no
+    more, or the loop is not asyncio's.
+    """
+
+
+async def landed(future: Future[None], seconds: float) -> None:
+    """Wait for a future of another thread, at most so long. It is not cancelled, and what it holds is not looked at."""
+    view = asyncio.wrap_future(future)
+    await asyncio.wait([view], timeout=seconds)
+    view.cancel()
 
 
 class _Pool:
@@ -43,12 +54,16 @@ class Threads:
         """The threads of the parent are not here, and a lock may have been held."""
         self._pool: _Pool | None = None
 
-    async def run(self, function: Callable[[], T]) -> T:
-        """Call ``function`` in a thread, in a copy of this context. Raises Busy.
+    async def run(self, function: Callable[[], T], within: float | None = None) -> T:
+        """Call ``function`` in a thread, in a copy of this context; wait at most ``within`` seconds. Raises Busy.
 
         Where the caller is cancelled, a call that has not begun is dropped, when its turn comes: until then it counts,
         so that callers who go away cannot make the queue grow. One that has begun runs to its end.
         """
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            raise Busy from None
         pool = self._pool
         if pool is None:
             pool = self._pool = _Pool(self._name, self._most)
@@ -62,7 +77,10 @@ class Threads:
         except RuntimeError:
             pool.leave()
             raise Busy from None
-        return await asyncio.wrap_future(result)
+        try:
+            return await asyncio.wait_for(asyncio.wrap_future(result), within)
+        except asyncio.TimeoutError:
+            raise Busy from None
 
     def close(self) -> None:
         """End the threads when what was begun is done. A later call starts new ones."""
