@@ -12,7 +12,6 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 D = TypeVar("D", bound="dict[str, Any]")
-M = TypeVar("M", bound="dict[str, Any]")
 
 MAX_DEPTH = 64
 MAX_DIGITS = 4_300
@@ -112,7 +111,6 @@ class JsonReader(Generic[D]):
             return members
 
         self._kind = kind
-        self._decode_flat = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite).raw_decode
         self._decode = _decoder(unique, int).raw_decode
         # The interpreter's own limit on digits can be moved: ours is checked where a text is long enough to break it.
         self._decode_long = _decoder(unique, _short_integer).raw_decode
@@ -121,17 +119,10 @@ class JsonReader(Generic[D]):
     def read(self, octets: bytes) -> D:
         """Parse a text that a signature covers, or that came from where we asked."""
         text = octets.decode("utf-8").strip(" \t\n\r")
-        objects = octets.count(b"{")
         # Decided here, because the interpreters differ in the depth at which their parsers give up.
-        if objects + octets.count(b"[") > MAX_DEPTH:
+        if octets.count(b"{") + octets.count(b"[") > MAX_DEPTH:
             _refuse_depth(text)
-        if len(text) > MAX_DIGITS:
-            return self._parsed(text, self._decode_long, self._kind)
-        if objects == 1 and b"\\" not in octets:
-            members = self._parsed(text, self._decode_flat, dict)
-            if _has_one_name_each(octets, len(members)):
-                return self._kind(members)
-        return self._parsed(text, self._decode, self._kind)
+        return self._parsed(text, self._decode_long if len(text) > MAX_DIGITS else self._decode)
 
     def read_unverified(self, octets: bytes, most_marks: int, most_brackets: int) -> D:
         """Parse a text that anyone may have sent. Integers of more than 20 digits are only estimated.
@@ -146,35 +137,18 @@ class JsonReader(Generic[D]):
         text = octets.decode("utf-8").strip(" \t\n\r")
         if brackets > MAX_DEPTH:
             _refuse_depth(text)
-        return self._parsed(text, self._decode_unverified, self._kind)
+        return self._parsed(text, self._decode_unverified)
 
-    @staticmethod
-    def _parsed(text: str, decode: Callable[[str], tuple[Any, int]], kind: type[M]) -> M:
+    def _parsed(self, text: str, decode: Callable[[str], tuple[Any, int]]) -> D:
         try:
             value, end = decode(text)
         except RecursionError:
             raise _Malformed from None
-        if type(value) is not kind or end != len(text):
+        if type(value) is not self._kind or end != len(text):
             raise _Malformed
-        if "\\u" in text and _SURROGATE.search(text):
+        if "\\" in text and _SURROGATE.search(text):
             json.dumps(value, ensure_ascii=False).encode()  # UnicodeEncodeError is a ValueError: a lone surrogate
         return value
-
-
-def _has_one_name_each(octets: bytes, names: int) -> bool:
-    """Whether the one object in ``octets``, of ``names`` distinct names, certainly repeats none; asked in place of a
-    hook that looks at all pairs, which costs more. There is no backslash: every quote begins or ends a string.
-
-    Where white space never follows a quote, each name is followed by a colon at once: the object has at most as many
-    members as there are quotes before a colon, and at least as many as it has names.
-    """
-    return (
-        octets.count(b'":') == names
-        and b'" ' not in octets
-        and b"\n" not in octets
-        and b"\t" not in octets
-        and b"\r" not in octets
-    )
 
 
 def _decoder(

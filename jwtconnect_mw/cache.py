@@ -48,6 +48,11 @@ class BoundedCache(Generic[K, V]):
         value: V = item[0]
         return value
 
+    def wants(self, key: K) -> bool:
+        """Whether there may be a place for ``key``: who is told no need not find out what its value weighs."""
+        with self._lock:
+            return len(self._places) < self._size or self._comes_again(key)
+
     def put(self, key: K, value: V, weight: int) -> None:
         """Keep ``value``, unless it alone is too heavy or the cache is full and ``key`` has not come before. What is
         there for ``key`` already stays.

@@ -67,7 +67,7 @@ class KeysWanted(Exception):  # a turn of the flow, not an error
 class Verified:
     """A token that is good but for revocation and scopes, and what makes it so: its key and its span of time."""
 
-    __slots__ = ("key", "keys", "kid", "not_after", "not_before", "snapshot", "token", "weight")
+    __slots__ = ("key", "keys", "kid", "not_after", "not_before", "payload", "snapshot", "token")
 
     def __init__(
         self,
@@ -77,11 +77,11 @@ class Verified:
         keys: IssuerKeys,
         snapshot: Snapshot,
         span: tuple[float, float],
-        weight: int,
+        payload: bytes,
     ) -> None:
         self.token, self.key, self.kid, self.keys, self.snapshot = token, key, kid, keys, snapshot
         self.not_before, self.not_after = span
-        self.weight = weight
+        self.payload = payload  # until it was weighed
 
 
 class TokenVerifier:
@@ -122,13 +122,10 @@ class TokenVerifier:
 
     def remember(self, value: str, entry: Verified) -> None:
         """Keep what ``verify`` found in an Authorization value, once nothing else speaks against it."""
-        if len(value) > _MOST_CACHED_VALUE:
-            return
-        weight = _ENTRY_BYTES + len(value) + entry.weight
-        scopes = len(entry.token.scopes)
-        if scopes > _FEW_SCOPES:
-            weight += _SCOPE_BYTES * scopes
-        self._tokens.put(value, entry, weight)
+        if len(value) <= _MOST_CACHED_VALUE and self._tokens.wants(value):
+            weight = len(value) + _weight(entry)
+            entry.payload = b""
+            self._tokens.put(value, entry, weight)
 
     def verify(self, text: str, now: float, *, waited: bool = False) -> Verified:
         """Verify the text of a token (ASCII) at ``now``, in seconds since the epoch.
@@ -170,12 +167,7 @@ class TokenVerifier:
         if b"[" in payload:
             freeze_lists(claims)
         token = AccessToken(claims, policy.issuer, scopes_of(claims, policy))
-        weight = (
-            len(payload) if payload.isascii() and b"\\" not in payload else 4 * len(payload)
-        )  # as Python keeps text
-        containers = payload.count(b"{") + payload.count(b"[") - 1
-        weight += _MEMBER_BYTES * payload.count(b",") + _CONTAINER_BYTES * containers
-        return Verified(token, key, header.kid, self._store.issuers[key.issuer], snapshot, span, weight)
+        return Verified(token, key, header.kid, self._store.issuers[key.issuer], snapshot, span, payload)
 
     def _twin(self, key: VerificationKey, header: Header, claims: Claims, now: float) -> VerificationKey:
         """The same key as ``key``, of the issuer that the verified claims name: issuers may share key material.
@@ -307,6 +299,15 @@ class TokenVerifier:
         if spoken_for and keys.tend(now):
             raise BadSignature if tried else UnusableKey
         return keys
+
+
+def _weight(entry: Verified) -> int:
+    """What an entry takes beside its text."""
+    payload, scopes = entry.payload, len(entry.token.scopes)
+    length = len(payload) if payload.isascii() and b"\\" not in payload else 4 * len(payload)  # as Python keeps text
+    containers = payload.count(b"{") + payload.count(b"[") - 1
+    weight = _ENTRY_BYTES + length + _MEMBER_BYTES * payload.count(b",") + _CONTAINER_BYTES * containers
+    return weight + _SCOPE_BYTES * scopes if scopes > _FEW_SCOPES else weight
 
 
 def parse_header(segment: bytes) -> Header:

@@ -95,6 +95,15 @@ def test_what_came_once_is_forgotten_in_time() -> None:
     assert len(cache._seen) <= 10
 
 
+def test_what_is_wanted_need_not_be_weighed_else() -> None:
+    cache = filled(10, 10**6, 9)
+    assert cache.wants("new")
+    cache.put("9", 9, 1)
+    assert [cache.wants(name) for name in "abca"] == [False, False, False, True]
+    cache.put("a", 1, 1)
+    assert cache.get("a") == 1
+
+
 def test_what_is_there_already_stays() -> None:
     cache = filled(10, 10**6, 1)
     cache.put("0", 1, 1)
