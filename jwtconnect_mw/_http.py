@@ -58,8 +58,8 @@ def bearer_token(value: str) -> str | None:
     """
     if len(value) > MAX_HEADER_VALUE:
         raise CredentialsTooLarge
-    if value[:7] == "Bearer " and _is_b64token(value[7:]):  # nearly always
-        return value[7:]
+    if value.startswith("Bearer ") and _is_b64token(token := value[7:]):  # nearly always
+        return token
     value = _without_end(_without_start(value))
     scheme, _, rest = value.partition(" ")
     # RFC 9110 section 11.4 lets one or more SP stand between scheme and credentials.

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
-from ._http import is_preflight, single_authorization
+from ._http import Response, is_preflight, single_authorization
 from .auth import BearerAuth
 from .errors import AuthError
 from .gate import LookUpWanted
@@ -20,9 +20,8 @@ if TYPE_CHECKING:
     App = Callable[[Any, Any, Any], Awaitable[None]]
 
 TOKEN, CLAIMS = "jwtconnect_mw.token", "jwtconnect_mw.claims"
+_START, _BODY = "http.response.start", "http.response.body"
 _DENIAL = "websocket.http.response"
-_HTTP = "http.response.start", "http.response.body"
-_DENIAL_MESSAGES = f"{_DENIAL}.start", f"{_DENIAL}.body"
 _POLICY_VIOLATION = 1008  # RFC 6455 section 7.4.1
 
 _log = logging.getLogger("jwtconnect_mw")
@@ -61,34 +60,34 @@ class BearerMiddleware:
             if path is None or not auth.is_public(path):
                 authorization = single_authorization(headers)
             preflight = method == "OPTIONS" and is_preflight(headers)
-            token = auth.decide(authorization, method, path, preflight, False, False)  # by position: it is quicker
-        except AuthError as error:
-            return await self._refuse(error, scope, receive, send)
-        except (KeysWanted, LookUpWanted) as want:  # the only await on the way in: keys to fetch, a list to ask
             try:
+                token = auth.decide(authorization, method, path, preflight, False, False)  # by position: it is quicker
+            except (KeysWanted, LookUpWanted) as want:  # the only wait on the way in: keys to fetch, a list to ask
                 token = await auth.aresume(want, authorization, method, path)
-            except AuthError as error:
-                return await self._refuse(error, scope, receive, send)
+        except AuthError as error:
+            response = auth.refuse(error, method=method, path=mounted_path(scope) if auth.audited else None)
+            if kind == "websocket":
+                return await _deny(response, scope, receive, send)
+            await send({"type": _START, "status": response.status, "headers": list(response.raw_headers)})
+            await send({"type": _BODY, "body": b"" if method == "HEAD" else response.body})
+            return None
         inner = dict(scope)
         inner[TOKEN] = token
         inner[CLAIMS] = None if token is None else token.claims
         inner["user"] = inner["auth"] = ANONYMOUS if token is None else token
         return await self.app(inner, receive, send)
 
-    async def _refuse(self, error: AuthError, scope: Any, receive: Any, send: Any) -> None:
-        auth = self.auth
-        path = mounted_path(scope) if auth.audited else None
-        response = auth.refuse(error, method=scope.get("method"), path=path)
-        start, body = _HTTP
-        if scope["type"] == "websocket":
-            if (await receive())["type"] != "websocket.connect":
-                return  # gone already
-            if _DENIAL not in (scope.get("extensions") or ()):
-                await send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": ""})
-                return
-            start, body = _DENIAL_MESSAGES
-        await send({"type": start, "status": response.status, "headers": list(response.raw_headers)})
-        await send({"type": body, "body": b"" if scope.get("method") == "HEAD" else response.body})
+
+async def _deny(response: Response, scope: Any, receive: Any, send: Any) -> None:
+    """Refuse a websocket before it is accepted: with the whole answer where the server can send one."""
+    if (await receive())["type"] != "websocket.connect":
+        return  # gone already
+    if _DENIAL not in (scope.get("extensions") or ()):
+        await send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": ""})
+        return
+    headers = list(response.raw_headers)
+    await send({"type": f"{_DENIAL}.start", "status": response.status, "headers": headers})
+    await send({"type": f"{_DENIAL}.body", "body": response.body})
 
 
 def mounted_path(scope: Any) -> str:
