@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import wait
 from typing import Any, Literal
 
+from . import settings
 from ._http import Response, bearer_token, refusal
 from .errors import AuthError, ConfigurationError, InsufficientScope, InvalidToken, NoCredentials, Unavailable
 from .fetch import Fetch, HttpFetch
@@ -67,23 +68,14 @@ class BearerAuth:
         fetch: Fetch | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        _check_issuers(issuers)
-        if optional not in ("no", "missing", "invalid"):
-            raise ConfigurationError("optional", 'one of "no", "missing", "invalid"')
-        if not isinstance(remote_user, bool) and not callable(remote_user):
-            raise ConfigurationError("remote_user", "True, False or a function is needed")
-        if remote_user is True and len(issuers) > 1:
-            raise ConfigurationError("remote_user", "with several issuers a function is needed: subjects may collide")
-        if isinstance(cache_size, bool) or not isinstance(cache_size, int) or cache_size < 0:
-            raise ConfigurationError("cache_size", "a number of tokens, 0 or more, is needed")
-        if not isinstance(preflight, bool):
-            raise ConfigurationError("preflight", "True or False is needed")
-        if revocations is not None and (isinstance(revocations, type) or not hasattr(revocations, "is_revoked")):
-            raise ConfigurationError("revocations", "a revocation list, not a class, is needed")
-        _check_functions(on_refused=on_refused, fetch=fetch, observer=observer)
-        if not callable(clock):
-            raise ConfigurationError("clock", "a function is needed")
-        _check_header_texts(realm=realm, resource_metadata=resource_metadata)
+        settings.check_issuers(issuers)
+        settings.check_leniency(optional, preflight)
+        settings.check_remote_user(remote_user, len(issuers))
+        settings.check_cache_size(cache_size)
+        settings.check_revocations(revocations)
+        settings.check_function("clock", clock)
+        settings.check_hooks(on_refused=on_refused, fetch=fetch, observer=observer)
+        settings.check_header_texts(realm=realm, resource_metadata=resource_metadata)
         required = checked_scopes("required_scopes", required_scopes)
         self._required = frozenset(required)
         self._insufficient = InsufficientScope, " ".join(dict.fromkeys(required))
@@ -300,29 +292,5 @@ class BearerAuth:
             self._observation("ignored", error.reason)
 
 
-def _check_functions(**hooks: object) -> None:
-    for field, hook in hooks.items():
-        if hook is not None and not callable(hook):
-            raise ConfigurationError(field, "a function is needed")
-
-
-def _check_header_texts(**texts: object) -> None:
-    for field, value in texts.items():
-        if value is not None and not (isinstance(value, str) and value.isascii() and value.isprintable()):
-            raise ConfigurationError(field, "printable ASCII is needed: it stands in a header")
-
-
 def _feed_of(revocations: RevocationLookup) -> Replica | None:
     return revocations if isinstance(revocations, Replica) else None
-
-
-def _check_issuers(issuers: tuple[TrustedIssuer, ...]) -> None:
-    if not issuers:
-        raise ConfigurationError("issuers", "at least one TrustedIssuer is needed")
-    names: set[str] = set()
-    for policy in issuers:
-        if not isinstance(policy, TrustedIssuer):
-            raise ConfigurationError("issuers", "each must be a TrustedIssuer")
-        if policy.issuer in names:
-            raise ConfigurationError("issuers", f"two policies for {policy.issuer!r}")
-        names.add(policy.issuer)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from ._http import MAX_TOKEN
 from ._jose import VerificationKey
@@ -17,12 +17,12 @@ from .errors import (
     InvalidToken,
     MalformedToken,
     TokenTooLarge,
-    UnacceptableHeader,
     UnknownKey,
     UntrustedIssuer,
     UnusableKey,
     WrongTokenType,
 )
+from .header import Header, parse_header
 from .keys.state import Flight, IssuerKeys
 from .keys.store import KeyStore, Snapshot
 from .policy import TrustedIssuer
@@ -30,9 +30,6 @@ from .token import AccessToken, Claims, freeze_lists
 
 _MOST_TRIED = 3
 _MOST_UNVERIFIED_PAYLOAD = 4096 * 4 // 3 + 1
-# Decoding is what costs most of a hostile token; half of the longest token is room for a chain of three certificates.
-_MOST_HEADER = MAX_TOKEN // 2
-_HEADER_MARKS, _HEADER_BRACKETS = 64, 64
 _PAYLOAD_MARKS, _PAYLOAD_BRACKETS = 192, 96
 _MOST_SIGNATURE = 16_384 // 8 * 4 // 3 + 1  # of the largest RSA key that is loaded
 _MOST_CACHED_VALUE = 4096 + len("Bearer ")
@@ -43,16 +40,7 @@ _REMEMBERED_HEADER = 512
 _ENTRY_BYTES, _MEMBER_BYTES, _CONTAINER_BYTES, _SCOPE_BYTES, _FEW_SCOPES = 1024, 128, 232, 128, 8
 _CACHE_BYTES = 15_000_000
 
-_ACCESS_TYPES = frozenset({"at+jwt", "application/at+jwt"})
 _claims = JsonReader(Claims)
-
-
-class Header(NamedTuple):
-    """What a JOSE header says that matters here."""
-
-    alg: str
-    kid: str | None
-    is_access_token: bool  # by an at+jwt type, which RFC 9068 demands
 
 
 class KeysWanted(Exception):  # a turn of the flow, not an error
@@ -308,30 +296,3 @@ def _weight(entry: Verified) -> int:
     containers = payload.count(b"{") + payload.count(b"[") - 1
     weight = _ENTRY_BYTES + length + _MEMBER_BYTES * payload.count(b",") + _CONTAINER_BYTES * containers
     return weight + _SCOPE_BYTES * scopes if scopes > _FEW_SCOPES else weight
-
-
-def parse_header(segment: bytes) -> Header:
-    """Read a JOSE header and refuse what no access token may carry, before any key is looked for (RFC 7515 4.1)."""
-    if len(segment) > _MOST_HEADER:
-        raise MalformedToken
-    try:
-        header = json_object.read_unverified(b64url_decode(segment), _HEADER_MARKS, _HEADER_BRACKETS)
-    except ValueError:
-        raise MalformedToken from None
-    alg, kid = header.get("alg"), header.get("kid")
-    if type(alg) is not str:
-        raise MalformedToken
-    if "crit" in header or "b64" in header or "enc" in header:
-        raise UnacceptableHeader
-    if "kid" in header and type(kid) is not str:
-        raise UnacceptableHeader
-    kind: object = "jwt"
-    if "typ" in header:
-        kind = header["typ"].lower() if type(header["typ"]) is str else None
-    if kind != "jwt" and kind not in _ACCESS_TYPES:
-        raise WrongTokenType
-    if "cty" in header:
-        content = header["cty"]
-        if type(content) is not str or content.lower() in ("jwt", "application/jwt"):
-            raise UnacceptableHeader
-    return Header(alg, kid, kind != "jwt")

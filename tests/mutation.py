@@ -47,6 +47,8 @@ TESTS = {
     "_jwk": "unusable_keys cases settings wycheproof sources",
     "_jose": "jose cases unusable_keys settings key_age sources wycheproof token published fork",
     "claims": "cases cache verifier",
+    "header": "cases verifier wycheproof",
+    "settings": "settings adapters cache revocation wsgi",
     "verifier": "cases verifier cache unknown_keys key_age sources flights unusable_keys",
     "policy": "settings cases sources discovery published",
     "rules": "cases settings adapters urls wsgi asgi",

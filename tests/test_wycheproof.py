@@ -11,7 +11,7 @@ import pytest
 from jwtconnect_mw import AuthError, BearerAuth, ConfigurationError, TrustedIssuer
 from jwtconnect_mw._jwk import ALGORITHMS
 from jwtconnect_mw._strict import b64url_decode
-from jwtconnect_mw.verifier import parse_header
+from jwtconnect_mw.header import parse_header
 
 VECTORS = Path(__file__).parent / "vectors" / "wycheproof"
 
