@@ -27,7 +27,19 @@ import jwt as pyjwt
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from jwtconnect_mw import AuthError, BearerAuth, HttpFetch, TrustedIssuer, _http, _strict, errors, fetch, gate, verifier
+from jwtconnect_mw import (
+    AuthError,
+    BearerAuth,
+    HttpFetch,
+    TrustedIssuer,
+    _http,
+    _strict,
+    errors,
+    fetch,
+    gate,
+    header,
+    verifier,
+)
 from jwtconnect_mw.issuer import GrantError, Issuer, IssuerApp
 from jwtconnect_mw.issuer import errors as issuer_errors
 from jwtconnect_mw.keys import sources, state
@@ -437,8 +449,8 @@ def test_tables_of_settings_are_complete(configured: type) -> None:
 def test_fixed_bounds_are_those_of_the_code() -> None:
     bounds = [
         (_http.MAX_TOKEN, _http.MAX_HEADER_VALUE),
-        (verifier._MOST_HEADER,),
-        (verifier._HEADER_MARKS, verifier._HEADER_BRACKETS, _strict.MAX_ESCAPES),
+        (header._MOST_HEADER,),
+        (header._MARKS, header._BRACKETS, _strict.MAX_ESCAPES),
         (verifier._MOST_UNVERIFIED_PAYLOAD * 3 // 4,),
         (verifier._PAYLOAD_MARKS, verifier._PAYLOAD_BRACKETS, _strict.MAX_ESCAPES),
         (verifier._MOST_TRIED,),
