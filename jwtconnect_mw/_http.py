@@ -26,7 +26,7 @@ _MORE_OF_A_SCHEME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+-.^_`
 _MOST_COMMAS = 32
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Response:
     """An answer as a value, ready for either interface. ``headers`` are ASCII."""
 
@@ -71,6 +71,8 @@ def bearer_token(value: str) -> str | None:
     if not value.isascii() or not value.isprintable():
         raise MalformedCredentials
     lowered = value.lower()
+    if value.startswith(",") or value.endswith(","):  # two values, one of them empty, that a server made one of
+        raise MalformedCredentials
     if "bearer" in lowered and (lowered.count(",") > _MOST_COMMAS or _names_bearer(lowered)):
         raise MalformedCredentials
     return None

@@ -33,6 +33,7 @@ from cryptojwt.key_jar import KeyJar
 from ._jwk import ALGORITHMS, AdmittedKey, UnusableKeyError, admit, public_members
 from ._private import b64url as _b64url
 from ._private import private_members, secret_number, signature_maker
+from ._strict import json_text
 
 
 class VerificationKey:
@@ -265,14 +266,11 @@ class SigningKey:
         Raises ValueError for claims that JSON cannot say (RFC 8259): NaN, infinity, lone surrogates.
         """
         head, signature = self._prepared
-        signing_input = head + _b64url(_encode(claims).encode())
+        signing_input = head + _b64url(json_text(claims).encode())
         return (signing_input + b"." + _b64url(signature(signing_input))).decode()
 
     def __repr__(self) -> str:
         return f"<SigningKey {self.alg}>"
-
-
-_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 
 
 def _json(value: Mapping[str, Any]) -> bytes:

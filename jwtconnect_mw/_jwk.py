@@ -39,6 +39,7 @@ DEFAULT_ALGORITHMS = tuple(name for name in ALGORITHMS if name != "Ed448" and no
 # EdDSA is the older name of both (RFC 9864 section 2.2): a listing of either name of a curve allows its tokens.
 _NAMES_OF_CURVE = {"Ed25519": ("EdDSA", "Ed25519"), "Ed448": ("EdDSA", "Ed448")}
 _MEMBERS = {"RSA": ("n", "e"), "EC": ("crv", "x", "y"), "OKP": ("crv", "x"), "oct": ("k",)}
+_PRIVATE = frozenset(("d", "p", "q", "dp", "dq", "qi", "oth"))  # RFC 7518 sections 6.2.2 and 6.3.2, RFC 8037
 _LEAST_RSA_BITS, _MOST_RSA_BITS = 2_048, 16_384
 # n of a key made by the flawed Infineon library is a power of 65537 modulo every small prime (CVE-2017-15361).
 _ROCA = {
@@ -72,7 +73,7 @@ def admit(jwk: object, algorithms: Collection[str], *, remote: bool) -> Admitted
         raise UnusableKeyError("unknown key type")
     if "kid" in jwk and not isinstance(kid, str):
         raise UnusableKeyError("kid is not a string")
-    if remote and (kty == "oct" or "d" in jwk):
+    if remote and (kty == "oct" or not _PRIVATE.isdisjoint(jwk)):
         raise UnusableKeyError("a secret or private key in a remote set")
     _check_purpose(jwk)
     material, octets = _material(jwk, kty)

@@ -142,12 +142,12 @@ class JsonReader(Generic[D]):
     def _parsed(self, text: str, decode: Callable[[str], tuple[Any, int]]) -> D:
         try:
             value, end = decode(text)
+            if type(value) is not self._kind or end != len(text):
+                raise _Malformed
+            if "\\" in text and _SURROGATE.search(text):
+                json.dumps(value, ensure_ascii=False).encode()  # UnicodeEncodeError is a ValueError: a lone surrogate
         except RecursionError:
             raise _Malformed from None
-        if type(value) is not self._kind or end != len(text):
-            raise _Malformed
-        if "\\" in text and _SURROGATE.search(text):
-            json.dumps(value, ensure_ascii=False).encode()  # UnicodeEncodeError is a ValueError: a lone surrogate
         return value
 
 
@@ -169,5 +169,7 @@ def _refuse_depth(text: str) -> None:
             raise _Malformed
 
 
+json_text = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+"""Compact JSON. Raises ValueError for NaN and infinity."""
 json_object: JsonReader[dict[str, Any]] = JsonReader(dict)
 """The reader for plain dicts."""

@@ -23,17 +23,32 @@ class Busy(Exception):
 
 
 async def landed(future: Future[None], seconds: float) -> None:
-    """Wait for a future of another thread, at most so long. It is not cancelled, and what it holds is not looked at."""
+    """Wait for a future of another thread, at most so long. It is not cancelled, and what it holds is not looked at.
+
+    Raises Busy under a loop that is not asyncio's.
+    """
+    _require_asyncio()
     view = asyncio.wrap_future(future)
     await asyncio.wait([view], timeout=seconds)
     view.cancel()
 
 
+def _require_asyncio() -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        raise Busy from None
+
+
 class _Pool:
-    """Threads, and how many calls are with them: waiting or begun."""
+    """Threads, one of which runs, and how many calls are with them: waiting or begun. Raises Busy."""
 
     def __init__(self, name: str, most: int) -> None:
         self.executor = ThreadPoolExecutor(most, thread_name_prefix=f"jwtconnect_mw-{name}")
+        try:
+            self.executor.submit(int)  # so that whatever is queued later has its turn
+        except RuntimeError:
+            raise Busy from None
         self.lock = threading.Lock()
         self.pending = 0
 
@@ -60,10 +75,7 @@ class Threads:
         Where the caller is cancelled, a call that has not begun is dropped, when its turn comes: until then it counts,
         so that callers who go away cannot make the queue grow. One that has begun runs to its end.
         """
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            raise Busy from None
+        _require_asyncio()
         pool = self._pool
         if pool is None:
             pool = self._pool = _Pool(self._name, self._most)
@@ -75,8 +87,10 @@ class Threads:
         try:
             pool.executor.submit(_call, pool, result, copy_context().run, function)
         except RuntimeError:
-            pool.leave()
-            raise Busy from None
+            # The executor queues a call before it finds that there can be no thread for it: one of the others drops it
+            # in its turn, and until then it counts.
+            if result.cancel():
+                raise Busy from None
         try:
             return await asyncio.wait_for(asyncio.wrap_future(result), within)
         except asyncio.TimeoutError:

@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import wait
+from contextlib import suppress
 from typing import Any, Literal
 
 from . import settings
@@ -167,10 +168,11 @@ class BearerAuth:
     ) -> AccessToken | None:
         """As ``resume``, without blocking the loop; also for a look-up that ``decide`` wants."""
         if isinstance(want, KeysWanted):
-            from ._waiting import landed
+            from ._waiting import Busy, landed
 
             try:
-                await landed(want.flight, MAX_WAIT)
+                with suppress(Busy):  # under a loop that cannot wait, what is known now decides
+                    await landed(want.flight, MAX_WAIT)
             finally:
                 want.keys.leave()
             try:

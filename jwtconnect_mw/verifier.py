@@ -24,7 +24,7 @@ from .errors import (
 )
 from .header import Header, parse_header
 from .keys.state import Flight, IssuerKeys
-from .keys.store import KeyStore, Snapshot
+from .keys.store import KeyStore
 from .policy import TrustedIssuer
 from .token import AccessToken, Claims, freeze_lists
 
@@ -55,7 +55,7 @@ class KeysWanted(Exception):  # a turn of the flow, not an error
 class Verified:
     """A token that is good but for revocation and scopes, and what makes it so: its key and its span of time."""
 
-    __slots__ = ("key", "keys", "kid", "not_after", "not_before", "payload", "snapshot", "token")
+    __slots__ = ("key", "keys", "kid", "mark", "not_after", "not_before", "payload", "token")
 
     def __init__(
         self,
@@ -63,11 +63,12 @@ class Verified:
         key: VerificationKey,
         kid: str | None,
         keys: IssuerKeys,
-        snapshot: Snapshot,
+        mark: object,
         span: tuple[float, float],
         payload: bytes,
     ) -> None:
-        self.token, self.key, self.kid, self.keys, self.snapshot = token, key, kid, keys, snapshot
+        self.token, self.key, self.kid, self.keys = token, key, kid, keys
+        self.mark = mark  # of the snapshot in which the key was found last: the snapshot itself is not kept alive
         self.not_before, self.not_after = span
         self.payload = payload  # until it was weighed
 
@@ -98,11 +99,12 @@ class TokenVerifier:
         if not keys.good_from <= now < keys.refresh_at and not keys.tend(now):
             return None
         snapshot = self._store.snapshot  # after that look, which may have brought a newer one
-        if entry.snapshot is not snapshot:
-            if entry.key not in snapshot.find(entry.kid, entry.key.alg):
+        if entry.mark is not snapshot.mark:
+            current = next((key for key in snapshot.find(entry.kid, entry.key.alg) if key == entry.key), None)
+            if current is None:
                 self._tokens.drop(value)
                 return None
-            entry.snapshot = snapshot
+            entry.key, entry.mark = current, snapshot.mark
         if not entry.not_before <= now < entry.not_after:
             self._tokens.drop(value)
             return None  # the rules themselves say why
@@ -155,7 +157,7 @@ class TokenVerifier:
         if b"[" in payload:
             freeze_lists(claims)
         token = AccessToken(claims, policy.issuer, scopes_of(claims, policy))
-        return Verified(token, key, header.kid, self._store.issuers[key.issuer], snapshot, span, payload)
+        return Verified(token, key, header.kid, self._store.issuers[key.issuer], snapshot.mark, span, payload)
 
     def _twin(self, key: VerificationKey, header: Header, claims: Claims, now: float) -> VerificationKey:
         """The same key as ``key``, of the issuer that the verified claims name: issuers may share key material.
@@ -167,7 +169,8 @@ class TokenVerifier:
                 keys = self._store.issuers[other.issuer]
                 if not keys.tend(now):
                     raise keys.verdict(now)
-                return other
+                if other in self._store.snapshot.find(header.kid, header.alg):  # it may have gone by that look
+                    return other
         return key  # whose policy refuses the claims
 
     def _verified_by(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import inspect
 import json
 import os
 import threading
@@ -12,7 +14,7 @@ from jwtconnect_mw import AuthError
 from jwtconnect_mw.cache import BoundedCache
 from jwtconnect_mw.testing import ManualClock
 
-from .kit import NOW, auth, key, policy, token
+from .kit import ISSUER, NOW, auth, key, policy, token
 
 
 def filled(size: int, weight: int, count: int, each: int = 1) -> BoundedCache[str, int]:
@@ -207,6 +209,17 @@ def test_the_later_of_nbf_and_iat_is_judged_again_at_a_hit(changes: dict[str, ob
     assert bearer_auth.authenticate(value) is accepted
     clock.now = NOW - 21
     assert reason_of(bearer_auth, value) == reason
+
+
+def test_a_token_that_is_remembered_keeps_no_older_snapshot_alive() -> None:
+    bearer_auth = auth()
+    value = "Bearer " + token()
+    accepted = bearer_auth.authenticate(value)
+    older = bearer_auth._store.snapshot
+    keys = bearer_auth._store.issuers[ISSUER]
+    bearer_auth._store._changed(keys)
+    assert [holder for holder in gc.get_referrers(older) if not inspect.isframe(holder)] == []
+    assert bearer_auth.authenticate(value) is accepted
 
 
 def test_the_same_token_is_the_same_value_and_scopes_bind_at_a_hit() -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -276,3 +277,26 @@ def test_plain_http_elsewhere_must_be_asked_for(site: RawServer, clock: ManualCl
     issuer = Site(site, clock, trust_http=True)
     issuer.pages[OAUTH] = issuer.metadata()
     assert issuer.verdict() == "accepted"
+
+
+@pytest.mark.parametrize(
+    ("issuer", "settings", "expected"),
+    [
+        ("https://as.example", {}, "keys_unavailable"),
+        ("https://as.example", {"trust_http": True}, "accepted"),
+        ("http://127.0.0.1", {}, "accepted"),
+    ],
+)
+def test_an_https_issuer_names_no_service_of_this_machine(
+    issuer: str, settings: dict[str, Any], expected: str, clock: ManualClock
+) -> None:
+    asked: list[str] = []
+
+    def fetch(url: str, headers: Mapping[str, str], timeout: float) -> Fetched:
+        asked.append(url)
+        document = jwks() if url.endswith("/jwks") else {"issuer": issuer, "jwks_uri": "http://127.0.0.1:8080/jwks"}
+        return Fetched(200, {"content-type": "application/json"}, json.dumps(document).encode())
+
+    bearer_auth = BearerAuth(TrustedIssuer(issuer, audience=AUDIENCE, **settings), clock=clock, fetch=fetch)
+    assert verdict(bearer_auth, token({"iss": issuer, "iat": NOW - 5, "exp": NOW + 300})) == expected
+    assert ("http://127.0.0.1:8080/jwks" in asked) == (expected == "accepted")

@@ -16,7 +16,7 @@ from jwtconnect_mw.revocation import MemoryRevocationList
 from jwtconnect_mw.testing import FakeIssuer
 
 from .adapters import ADAPTERS
-from .kit import ISSUER, NOW, auth, token
+from .kit import AUDIENCE, ISSUER, NOW, auth, token
 
 
 class Asked:
@@ -58,6 +58,14 @@ def test_the_loop_is_not_blocked_and_each_request_asks() -> None:
     assert [reason(bearer_auth) for _ in range(3)] == ["accepted"] * 3
     assert len(revocations.threads) == 3
     assert threading.main_thread() not in revocations.threads
+
+
+def test_under_another_loop_what_must_be_waited_for_is_refused() -> None:
+    waiting = BearerAuth(TrustedIssuer(ISSUER, audience=AUDIENCE, keys="http://127.0.0.1:9/jwks"), clock=lambda: NOW)
+    for bearer_auth, expected in ((auth(revocations=Asked()), "revocation_unavailable"), (waiting, "keys_unavailable")):
+        with pytest.raises(AuthError) as caught:
+            bearer_auth.aauthenticate(GOOD).send(None)
+        assert caught.value.reason == expected
 
 
 def test_the_threads_are_few() -> None:

@@ -268,7 +268,43 @@ def test_a_pool_that_was_closed_meanwhile() -> None:
     threads._pool.executor.shutdown()
     with pytest.raises(Busy):
         run(threads.run(lambda: 5))
-    assert threads._pool.pending == 0
+
+
+def test_what_was_answered_busy_is_never_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the system has no more threads, the executor queues a call before it says so."""
+
+    def start(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    threads, entered, leave = Threads("test", 2, 2), threading.Event(), threading.Event()
+    done: list[int] = []
+
+    def hold() -> None:
+        entered.set()
+        leave.wait()
+
+    async def main() -> list[Any]:
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", start)
+            with pytest.raises(Busy):  # not even one
+                await threads.run(lambda: done.append(0))
+            assert threads._pool is None
+        first = asyncio.create_task(threads.run(hold))
+        await asyncio.to_thread(entered.wait)
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", start)
+            calls = [threads.run(lambda: done.append(1)) for _ in range(9)]
+            busy = await asyncio.gather(*calls, return_exceptions=True)
+        assert threads._pool is not None
+        assert threads._pool.pending <= 4
+        leave.set()
+        await first
+        return busy
+
+    assert [type(answer) for answer in run(main())] == [Busy] * 9
+    assert run(threads.run(lambda: 5)) == 5
+    threads.close()
+    assert done == []
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from jwtconnect_mw import ConfigurationError
 from jwtconnect_mw.issuer import keyfile
 from jwtconnect_mw.issuer.keyfile import KeyFile, KeyFileError, check
 from jwtconnect_mw.issuer.keyring import MAX_KEYS, KeyChangeError
@@ -170,6 +171,33 @@ def test_a_file_that_others_may_read_is_refused(path: Path, mode: int) -> None:
     SigningKeys(path)
 
 
+def test_the_file_stays_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    there.mkdir()
+    monkeypatch.chdir(here)
+    keys, other = SigningKeys("keys.json"), SigningKeys(here / "keys.json")
+    kid = keys.signer().kid
+    assert other.signer().kid == kid
+    monkeypatch.chdir(there)
+    keys.drop(kid)
+    assert list(there.iterdir()) == []
+    assert kid not in (here / "keys.json").read_text()
+
+
+@pytest.mark.parametrize("secret", ["correct horse battery staple, an HS256 secret of 48 bytes!!", "MIIBVgIBADANBgkq"])
+def test_a_secret_does_not_become_the_name_of_a_file(
+    secret: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigurationError, match="a secret, or a path") as caught:
+        SigningKeys(secret)
+    assert secret not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+    made = SigningKeys("./keys")
+    assert SigningKeys("keys").list() == made.list()  # now that it is there
+
+
 def status(mode: int, owner: int) -> os.stat_result:
     return os.stat_result((mode, 1, 1, 1, owner, 0, 0, 0, 0, 0))
 
@@ -185,6 +213,10 @@ def status(mode: int, owner: int) -> os.stat_result:
         (0o644, 1001, 1000, "belongs to another user"),
         (0o600, 1001, 0, False),
         (0o644, 0, 0, "other users may read"),
+        (0o644, 1001, 0, True),
+        (0o666, 1001, 0, "other users may write"),
+        (0o464, 0, 1000, "other users may write"),
+        (0o446, 0, 1000, "other users may write"),
     ],
 )
 def test_whose_file_it_may_be(mode: int, owner: int, user: int, expected: object) -> None:
@@ -284,7 +316,7 @@ def test_what_is_no_file(tmp_path: Path) -> None:
     assert "directory is missing" in refused(tmp_path / "missing" / "keys.json")
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     assert "cannot be read" in refused(tmp_path / "loop")
-    assert "cannot be read" in refused("k" * 5000)
+    assert "cannot be read" in refused("./" + "k" * 5000)
 
 
 @pytest.mark.parametrize("target_exists", [True, False])

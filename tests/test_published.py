@@ -69,6 +69,16 @@ def test_a_change_is_seen_at_once_in_both_directions() -> None:
     assert [verdict(bearer_auth, name) for name in ("main", "next")] == ["unknown_key", "accepted"]
 
 
+def test_the_same_key_of_another_issuer_is_no_way_round_a_drop() -> None:
+    publisher, clock = Publisher(), ManualClock(NOW)
+    older = TrustedIssuer("https://older.example", audience=AUDIENCE, keys=jwks(key("ES256", "main")))
+    newer = TrustedIssuer(ISSUER, audience=AUDIENCE, keys=publisher)
+    bearer_auth = BearerAuth(older, newer, clock=clock, fetch=no_fetch)
+    publisher.keys = [key("ES256", "other")]  # dropped by another process; this one meets its next request much later
+    clock.advance(3000)
+    assert verdict(bearer_auth, "main") == "untrusted_issuer"
+
+
 def test_a_change_that_nobody_tells_is_seen_within_seconds() -> None:
     publisher, clock = Publisher(), ManualClock(NOW)
     bearer_auth = protect(publisher, clock)

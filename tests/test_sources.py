@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 from jwtconnect_mw import BearerAuth, ConfigurationError, HttpFetch, TrustedIssuer
 from jwtconnect_mw._jose import SigningKey
 from jwtconnect_mw.fetch import MAX_BODY, Fetched
+from jwtconnect_mw.keys import sources
 from jwtconnect_mw.keys.sources import SourceError, no_fetch
 from jwtconnect_mw.keys.state import COOLDOWN
 from jwtconnect_mw.testing import FakeIssuer, ManualClock
@@ -140,6 +141,17 @@ def test_files(tmp_path: Path, make: Callable[[str], bytes], as_text: bool) -> N
     assert app.verdict(key()) == "accepted"  # and is read again off the request
     assert app.verdict(key()) == "unknown_key"
     assert app.verdict(key("EdDSA")) == "accepted"
+
+
+def test_a_file_stays_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("keys.json").write_text(json.dumps(jwks()))
+    clock = ManualClock(NOW)
+    bearer_auth = BearerAuth(TrustedIssuer(ISSUER, audience=AUDIENCE, keys="keys.json"), clock=clock)
+    monkeypatch.chdir("/")
+    clock.advance(sources.SOFT_AGE)
+    assert bearer_auth.authenticate("Bearer " + token({"iat": NOW, "exp": NOW + 900}))
+    assert bearer_auth.health()[ISSUER]["last_success"] == clock()
 
 
 def test_a_file_is_read_again_for_an_unknown_kid(tmp_path: Path) -> None:

@@ -38,6 +38,10 @@ def private(alg: str) -> dict[str, Any]:
 
 
 UNUSABLE: dict[str, tuple[Mapping[str, Any], str]] = {
+    **{
+        f"private by {name} alone": (like("RS256", **{name: "AQAB"}), "a secret or private key in a remote set")
+        for name in ("d", "p", "q", "dp", "dq", "qi", "oth")
+    },
     "use enc": (like("ES256", use="enc"), "use is not sig"),
     "use of another type": (like("ES256", use=["sig"]), "use is not sig"),
     "use null": (like("ES256", use=None), "use is not sig"),

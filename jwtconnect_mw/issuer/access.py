@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from .._http import MAX_TOKEN
-from .._strict import json_object
+from .._strict import json_object, json_text
 from ..errors import ConfigurationError
 from .signing import Signer as Signer
 
@@ -17,7 +16,6 @@ REGISTERED = frozenset(
 """The claims that the issuer alone decides."""
 # What makes verifiers, ours too, take a token for one of another kind or for one that is bound to its sender.
 _FOREIGN = frozenset(("cnf", "at_hash", "c_hash", "events", "typ"))
-_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 
 
 def signed(claims: Mapping[str, Any], key: Signer) -> str:
@@ -43,7 +41,7 @@ def checked_claims(claims: object) -> dict[str, Any]:
             raise ConfigurationError("claims", f"{name!r} may not be set")
     try:
         # One level down, as in a refresh token: the levels are counted.
-        read: dict[str, Any] = json_object.read(_encode({"claims": dict(claims)}).encode())["claims"]
+        read: dict[str, Any] = json_object.read(json_text({"claims": dict(claims)}).encode())["claims"]
     except (TypeError, ValueError, RecursionError):
         raise ConfigurationError("claims", "not what every verifier reads as JSON") from None
     return read

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import AuthError, MalformedToken, TokenTooLarge, UnacceptableHeader, UnknownKey, UnusableKey
 from ..keys import state
 from ..keys.sources import no_fetch
 from ..keys.store import KeyStore
 from ..policy import MOST_LEEWAY, AnyAudience, TrustedIssuer
+from ..revocation import Family
 from ..token import AccessToken
 from ..verifier import TokenVerifier
 from .clients import Client
-from .errors import MalformedGrant, OtherIssuer, UnverifiedGrant
-from .refresh import RefreshToken, RefreshTokens
+from .errors import InvalidGrant, MalformedGrant, OtherIssuer, UnverifiedGrant
+from .refresh import Grant, RefreshToken, RefreshTokens
 from .settings import SKEW
 from .signing import IssuerKeys
 
@@ -38,10 +39,20 @@ _DECOY = {
 _TOLD = ("iss", "sub", "aud", "client_id", "exp", "iat", "jti", "scope", "sid", "auth_time")
 
 
+class _Built(NamedTuple):
+    """What depends on the keys, and a mark that tells whether they are still the same."""
+
+    mark: object
+    verifier: TokenVerifier
+    decoy: str
+    refresh_decoy: str
+
+
 class OwnTokens:
     """Reads the tokens of one issuer, of both kinds, with its own keys and the rules that verifiers have.
 
-    Whatever it is given, one signature of the issuer's is verified, so that time does not tell what was wrong.
+    Whatever it is given, one signature of the issuer's is verified and one refresh token is read, so that time does not
+    tell what was wrong.
     """
 
     def __init__(self, issuer: str, keys: IssuerKeys, refresh: RefreshTokens, clock: Callable[[], float]) -> None:
@@ -54,33 +65,37 @@ class OwnTokens:
         """The token, or None where it is not a good one of ours. It may have expired up to 300 s ago, the greatest
         leeway of a verifier; a refresh token at any time.
         """
-        verifier, decoy = self._current()
+        current = self._current()
         try:
             found: Found | None = self._refresh.read(text)
-        except MalformedGrant:
+        except OtherIssuer:
             found = None
-        except (UnverifiedGrant, OtherIssuer):
-            try:
-                return verifier.verify(text, now).token
-            except _UNTRIED:
-                found = None
-            except AuthError:
-                return None
+        except (MalformedGrant, UnverifiedGrant) as refused:
+            found = None
+            with suppress(InvalidGrant):
+                self._refresh.read(current.refresh_decoy)
+            if isinstance(refused, UnverifiedGrant):
+                try:
+                    return current.verifier.verify(text, now).token
+                except _UNTRIED:
+                    pass
+                except AuthError:
+                    return None
         with suppress(AuthError):
-            verifier.verify(decoy, now)
+            current.verifier.verify(current.decoy, now)
         return found
 
-    def _current(self) -> tuple[TokenVerifier, str]:
+    def _current(self) -> _Built:
         self._keys.signer()  # notices a change of the keys, whoever made it
-        mark, verifier, decoy = self._built
-        if mark is not self._keys_mark:
-            self._built = _, verifier, decoy = self._build()
-        return verifier, decoy
+        built = self._built
+        if built.mark is not self._keys_mark:
+            self._built = built = self._build()
+        return built
 
     def _forget(self) -> None:
         self._keys_mark = object()
 
-    def _build(self) -> tuple[object, TokenVerifier, str]:
+    def _build(self) -> _Built:
         """No tokens are remembered by this verifier: a token seen before must not be told from others by its time."""
         mark = self._keys_mark  # first, so that keys that change meanwhile are not missed
         policy = TrustedIssuer(
@@ -88,7 +103,9 @@ class OwnTokens:
         )
         keys = state.IssuerKeys(policy.issuer, policy.source, no_fetch, self._clock, float)
         decoy = self._keys.signer().sign_access_token({**_DECOY, "iss": self._issuer})
-        return mark, TokenVerifier([policy], KeyStore({policy.issuer: keys}), 0), decoy
+        nobody = Grant(Family(self._issuer, "-", "-", "-", 0), 0, 0, "-", ("-",), {}, confidential=True)
+        refresh_decoy = self._refresh.write(RefreshToken(nobody, 0, 0, 0))
+        return _Built(mark, TokenVerifier([policy], KeyStore({policy.issuer: keys}), 0), decoy, refresh_decoy)
 
 
 def is_current(found: Found, now: float) -> bool:

@@ -48,10 +48,10 @@ class Stamp(NamedTuple):
 
 
 class KeyFile:
-    """One file that holds private keys. ``path`` is as given; what a link names is found anew each time."""
+    """One file that holds private keys. What a link names is found anew each time."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(os.fsdecode(path))
+        self.path = Path(os.fsdecode(path)).absolute()  # a host may change its directory later
 
     def stamp(self) -> Stamp | None:
         """Of the present content; None if it cannot be had."""
@@ -150,6 +150,8 @@ def check(status: os.stat_result, user: int) -> bool:
         raise KeyFileError("other users may read or write the file: chmod 600 it")
     if status.st_uid not in (user, 0) and user != 0:
         raise KeyFileError("the file belongs to another user")
+    if status.st_mode & 0o022:
+        raise KeyFileError("other users may write the file")
     return bool(status.st_mode & 0o007)
 
 

@@ -179,4 +179,6 @@ def _path(source: str | os.PathLike[str]) -> str:
         raise UnusableKeyError("a URL has no private keys")
     if path.startswith(("{", "[")):
         raise UnusableKeyError("a JWK set is given as a mapping, or as the path of a file")
+    if isinstance(source, str) and not os.path.exists(path) and not {os.sep, os.altsep, "."}.intersection(path):
+        raise UnusableKeyError("a secret, or a path? A file to be made has a dot or a separator in its name")
     return path

@@ -6,22 +6,20 @@ The standard library does the HMAC: the secret never meets a library that logs.
 from __future__ import annotations
 
 import hmac
-import json
-from base64 import urlsafe_b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Protocol
 
 from .._http import MAX_TOKEN
-from .._strict import b64url_decode, json_object
+from .._private import b64url
+from .._strict import b64url_decode, json_object, json_text
 from ..revocation import Family
 from .errors import MalformedGrant, OtherIssuer, UnverifiedGrant
 
 _TEXTS = ("iss", "aud", "sub", "client_id", "sid", "jti", "scope")
 _MOST_GROWTH = 64  # the sequence number has more digits later
 _NUMBERS = ("seq", "iat", "exp", "auth_time", "family_exp")
-_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 
 
 class RefreshSecret(Protocol):
@@ -87,8 +85,8 @@ class RefreshTokens:
         what is read.
         """
         secret = self._secrets()[0]
-        signing_input = self._header(secret.kid) + b"." + _b64url(_encode(_claims(token)).encode())
-        text = signing_input + b"." + _b64url(hmac.digest(secret.secret, signing_input, "sha256"))
+        signing_input = self._header(secret.kid) + b"." + b64url(json_text(_claims(token)).encode())
+        text = signing_input + b"." + b64url(hmac.digest(secret.secret, signing_input, "sha256"))
         if token.sequence == 0 and len(text) > MAX_TOKEN - _MOST_GROWTH:
             raise ValueError("the refresh token would be too long")
         return text.decode()
@@ -131,7 +129,7 @@ class RefreshTokens:
     def _header(self, kid: str) -> bytes:
         header = self._headers.get(kid)
         if header is None:
-            header = _b64url(_encode({"alg": "HS256", "kid": kid, "typ": "refresh+jwt"}).encode())
+            header = b64url(json_text({"alg": "HS256", "kid": kid, "typ": "refresh+jwt"}).encode())
             self._headers = {kid: header}  # there is one secret, but for the moments of its change
         return header
 
@@ -183,7 +181,3 @@ def _token(claims: Mapping[str, Any], longest: int) -> RefreshToken:
     if claims["jti"] != token.token_id:
         raise ValueError("not a refresh token of ours")
     return token
-
-
-def _b64url(octets: bytes) -> bytes:
-    return urlsafe_b64encode(octets).rstrip(b"=")

@@ -6,7 +6,6 @@ Keys are better: whoever can verify a token of this kind can make one.
 from __future__ import annotations
 
 import hmac
-import json
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
@@ -16,13 +15,13 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from .._jwk import ALGORITHMS
 from .._private import b64url
+from .._strict import json_text
 from ..errors import ConfigurationError
 from .keyring import KeyChangeError, KeyInfo, RefreshSecret
 
 SHARED_ALGORITHMS = tuple(name for name, needs in ALGORITHMS.items() if needs.kty == "oct")
 _INFO = b"jwtconnect_mw refresh secret of a shared secret"
 _KID = "shared"
-_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 
 
 class SharedSecret:
@@ -44,7 +43,7 @@ class SharedSecret:
             raise ConfigurationError("keys", f"a secret of {least} bytes or more is needed")
         self.algorithm = algorithm
         self._secret, self._digest = secret, f"sha{algorithm[2:]}"
-        self._head = b64url(_encode({"alg": algorithm, "typ": "at+jwt"}).encode()) + b"."
+        self._head = b64url(json_text({"alg": algorithm, "typ": "at+jwt"}).encode()) + b"."
         made = HKDF(algorithm=SHA256(), length=32, salt=None, info=_INFO).derive(secret)
         self._refresh = (RefreshSecret(f"{_KID}.refresh", made),)
 
@@ -56,7 +55,7 @@ class SharedSecret:
 
     def sign_access_token(self, claims: Mapping[str, Any]) -> str:
         """A compact JWS (RFC 7515 section 7.1). Raises ValueError for claims that JSON cannot say."""
-        signing_input = self._head + b64url(_encode(claims).encode())
+        signing_input = self._head + b64url(json_text(claims).encode())
         return (signing_input + b"." + b64url(hmac.digest(self._secret, signing_input, self._digest))).decode()
 
     def key_set(self) -> dict[str, Any]:

@@ -73,9 +73,12 @@ class DiscoverySource(Unwatched):
             raise SourceError("the metadata is that of another issuer")
         jwks_uri = document.get("jwks_uri")
         try:
-            check_url(jwks_uri, "jwks_uri", trust_http=self._trust_http)
+            parts = check_url(jwks_uri, "jwks_uri", trust_http=self._trust_http)
         except ConfigurationError as error:
             raise SourceError(str(error)) from None
+        if parts.scheme == "http" and self._issuer.startswith("https:") and not self._trust_http:
+            # What is remote must not send us to a service of this machine (RFC 8414 section 2 wants https).
+            raise SourceError("jwks_uri: the issuer has https, its keys have not")
         return str(jwks_uri), age
 
 

@@ -118,7 +118,7 @@ class FileSource(Unwatched):
     """A file with a JWK set, a PEM key or a certificate, read again when its soft age is over."""
 
     def __init__(self, path: str | os.PathLike[str], make: MakeKeySet) -> None:
-        self._path = os.fspath(path)
+        self._path = os.path.abspath(path)  # the host may change its directory later
         self._make = make
 
     def load(self, _fetch: Fetch, _timeout: float, _now: float, /) -> Loaded:

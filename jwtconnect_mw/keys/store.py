@@ -20,9 +20,10 @@ Keys = tuple[VerificationKey, ...]
 class Snapshot:
     """Which keys fit a JOSE header, over all issuers, at one moment."""
 
-    __slots__ = ("_by_kid", "_kidless", "_refused", "_sole", "kids")
+    __slots__ = ("_by_kid", "_kidless", "_refused", "_sole", "kids", "mark")
 
     def __init__(self, issuers: Iterable[IssuerKeys]) -> None:
+        self.mark = object()  # for whoever wants to know whether it is still the same, without keeping its keys alive
         by_kid: dict[tuple[str, str], Keys] = {}
         kidless: defaultdict[str, list[VerificationKey]] = defaultdict(list)
         sole: defaultdict[str, list[VerificationKey]] = defaultdict(list)

@@ -7,13 +7,18 @@ from typing import Literal, NamedTuple, Protocol
 
 
 class Change(NamedTuple):
-    """One entry as it is now. ``ends`` and ``bound`` (which counts for subjects only) are seconds since the epoch."""
+    """One entry as it is now. ``ends`` and ``bound`` (which counts for subjects only) are seconds since the epoch.
+    ``repr`` shows no name.
+    """
 
     kind: Literal["token", "session", "subject"]
     issuer: str
     name: str
     ends: float
     bound: float = 0.0
+
+    def __repr__(self) -> str:
+        return f"<Change of a {self.kind}>"
 
 
 class Changes(NamedTuple):
