@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from jwtconnect_mw.revocation import Change, RedisRevocationList, ReplicatedRevocationList, SQLiteRevocationList
+from jwtconnect_mw.revocation.cursors import new_mark
 from jwtconnect_mw.revocation.rows import KINDS
 
 from ..kit import jwks
@@ -57,6 +58,8 @@ def fill(backend: Any, count: int) -> None:
         with backend._connections.writing() as connection:
             rows = ((KINDS.index(kind), *rest) for kind, *rest in entries(count))
             connection.executemany("INSERT INTO entries (kind, issuer, name, ends, bound) VALUES (?, ?, ?, ?, ?)", rows)
+            # Of the last one, by which a reader knows the file again. See cursors.py.
+            connection.execute("INSERT INTO marks SELECT max(serial), ? FROM entries", (new_mark(),))
     else:
         backend.restore(list(entries(count)))
     progress("")
