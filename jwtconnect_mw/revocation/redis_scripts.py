@@ -19,11 +19,14 @@ from typing import NamedTuple
 
 
 class Script(NamedTuple):
-    """``digest``: the server's name for it. ``writes``: whether what it did is worth waiting for replicas."""
+    """``digest``: the server's name for it. ``writes``: whether what it did is worth waiting for replicas.
+    ``guarded``: whether its answer counts only where the server may write, as those do that write.
+    """
 
     text: str
     digest: str
     writes: bool
+    guarded: bool = False
 
 
 _COMMON = """
@@ -212,9 +215,6 @@ return {epoch, purge(ARGV[4], ARGV[5])}
 _CHANGES = """
 -- the epoch that is known or '', the serial up to which entries were read, the last serial that was seen, limit
 local epoch = begin()
--- Changes nothing, and fails where the server may not write: one that was demoted or is cut off (min-replicas-to-write)
--- does not know what is new.
-call('HDEL', DATA, '')
 local last = call('HGET', DATA, '#serial')
 if ARGV[4] ~= '' then
   local anchor = ARGV[6] .. '-0'
@@ -230,10 +230,12 @@ return {epoch, position, last, entries}
 """
 
 
-def _script(body: str, *, writes: bool) -> Script:
+def _script(body: str, *, writes: bool, guarded: bool = False) -> Script:
     text = _COMMON + body
-    return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest(), writes)
+    return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest(), writes, guarded)
 
 
 PUT, SUBJECT, START, ADVANCE = (_script(body, writes=True) for body in (_PUT, _SUBJECT, _START, _ADVANCE))
-CURRENT, PURGE, CHANGES = (_script(body, writes=False) for body in (_CURRENT, _PURGE, _CHANGES))
+CURRENT, PURGE = (_script(body, writes=False) for body in (_CURRENT, _PURGE))
+# A server that was demoted or is cut off (min-replicas-to-write) does not know what is new.
+CHANGES = _script(_CHANGES, writes=False, guarded=True)

@@ -77,20 +77,14 @@ class Server:
             return self._evaluate(script, ("EVAL", script.text), arguments)
 
     def _evaluate(self, script: Script, how: tuple[str, str], arguments: Sequence[Text]) -> list[Any]:
-        command = (*how, len(self._keys), *self._keys, *arguments)
-        if not self.waits_for(script):
-            answer: list[Any] = self._command(*command)
-            return answer
-        # WAIT counts for what was written on the same connection.
-        pipeline: Any = self._client.pipeline(transaction=False)
-        pipeline.execute_command(*command)
-        pipeline.execute_command("WAIT", self._wait_replicas, max(1, int(self._timeout * 500)))
-        answer, confirmed = pipeline.execute(raise_on_error=False)
-        for result in (answer, confirmed):
-            if isinstance(result, Exception):
-                raise result
-        if confirmed < self._wait_replicas:
+        # The first changes nothing; Redis 6 minds min-replicas-to-write only in what is no script.
+        guard: list[tuple[object, ...]] = [("HDEL", self._keys[0], "")] if script.guarded else []
+        # Counts for what was written on the same connection.
+        wait = [("WAIT", self._wait_replicas, max(1, int(self._timeout * 500)))] if self.waits_for(script) else []
+        answers = self._commands([*guard, (*how, len(self._keys), *self._keys, *arguments), *wait])
+        if wait and answers[-1] < self._wait_replicas:
             raise redis.TimeoutError("written, but not confirmed by as many replicas as are asked for")
+        answer: list[Any] = answers[len(guard)]
         return answer
 
     def read(self, key: str, fields: Sequence[bytes]) -> list[bytes | None]:
@@ -111,6 +105,19 @@ class Server:
     def _command(self, *command: object) -> Any:
         client: Any = self._client  # redis-py leaves this method untyped
         return client.execute_command(*command)
+
+    def _commands(self, commands: Sequence[tuple[object, ...]]) -> list[Any]:
+        """What they answer, one after the other on one connection; raises what the first that fails says."""
+        if len(commands) == 1:
+            return [self._command(*commands[0])]
+        pipeline: Any = self._client.pipeline(transaction=False)
+        for command in commands:
+            pipeline.execute_command(*command)
+        answers: list[Any] = pipeline.execute(raise_on_error=False)
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise answer
+        return answers
 
 
 def _connector(url: str, timeout: float) -> Callable[[], redis.Redis]:
