@@ -7,7 +7,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,11 @@ import redis
 from jwtconnect_mw.revocation import RedisRevocationList
 
 from .real.issuers import require
-from .remote import LIMIT
+from .remote import LIMIT, until
 
 KINDS = ("valkey", "redis")
 _ATTEMPTS = 10
+SLOTS = 16_384
 
 
 def program(kind: str) -> str:
@@ -93,6 +94,55 @@ class RedisServer:
         self.process.kill()
         self.process.wait(LIMIT)
         self._drain.join(LIMIT)
+
+
+class Cluster:
+    """Three servers, each with a third of the slots."""
+
+    def __init__(self, servers: list[RedisServer]) -> None:
+        self.servers = servers
+        for number, server in enumerate(servers):
+            server.tell("CLUSTER", "ADDSLOTS", *range(number * SLOTS // 3, (number + 1) * SLOTS // 3))
+            server.tell("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
+            if number:
+                server.tell("CLUSTER", "MEET", "127.0.0.1", servers[0].port)
+        self.settle()
+
+    def settle(self) -> None:
+        """Until all agree."""
+        until(lambda: all(b"cluster_state:ok" in server.tell("CLUSTER", "INFO") for server in self.servers))
+
+    def home(self, key: str) -> RedisServer:
+        """The one that has it."""
+        return next(server for server in self.servers if self._has(server, key))
+
+    @staticmethod
+    def _has(server: RedisServer, key: str) -> bool:
+        try:
+            return server.tell("EXISTS", key) is not None
+        except redis.ResponseError:
+            return False
+
+    def move(self, key: str, keys: list[str], to: RedisServer) -> None:
+        """The slot of ``key``, with all that is in it."""
+        home, slot = self.home(key), to.tell("CLUSTER", "KEYSLOT", key)
+        names = {server: server.tell("CLUSTER", "MYID") for server in (home, to)}
+        to.tell("CLUSTER", "SETSLOT", slot, "IMPORTING", names[home])
+        home.tell("CLUSTER", "SETSLOT", slot, "MIGRATING", names[to])
+        home.tell("MIGRATE", "127.0.0.1", to.port, "", 0, int(LIMIT * 1000), "KEYS", *keys)
+        for server in (to, home):
+            server.tell("CLUSTER", "SETSLOT", slot, "NODE", names[to])
+
+
+@contextmanager
+def cluster(kind: str, place: Path) -> Iterator[Cluster]:
+    with ExitStack() as stack:
+        servers = []
+        for name in ("one", "two", "three"):
+            (place / name).mkdir()
+            options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "500")
+            servers.append(stack.enter_context(running(kind, place / name, *options, keep=True)))
+        yield Cluster(servers)
 
 
 def begin(url: str, now: float, prefix: str = "jwtconnect_mw") -> None:

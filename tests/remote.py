@@ -21,6 +21,16 @@ LIMIT = 30.0  # seconds; what is waited for comes at once, or the test fails
 DISCOVERY: Any = object()
 
 
+def until(true: Callable[[], object]) -> None:
+    """What comes by itself, and soon."""
+    pause = threading.Event()
+    for _ in range(int(LIMIT / 0.002)):
+        if true():
+            return
+        pause.wait(0.002)
+    raise AssertionError("it does not happen")
+
+
 class World:
     """A fake issuer, the clock that all share, and an application that trusts it by its JWKS URL (or DISCOVERY).
 

@@ -19,9 +19,8 @@ from jwtconnect_mw.testing import FakeIssuer, ManualClock
 
 from .adapters import Reply, call_wsgi
 from .kit import ISSUER, NOW, auth, jwks, policy, token
-from .remote import LIMIT
+from .remote import LIMIT, until
 from .replicas import Backend, fill, replica
-from .test_replica import until
 
 
 @pytest.fixture

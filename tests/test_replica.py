@@ -30,7 +30,7 @@ from jwtconnect_mw.testing.revocation.backend import FAMILY, present, revoked
 from jwtconnect_mw.testing.revocation.races import together
 
 from .kit import ISSUER, NOW, auth, token
-from .remote import LIMIT
+from .remote import LIMIT, until
 from .replicas import Backend, fill, honours, replica
 from .test_fork import Child
 
@@ -72,15 +72,6 @@ def make(backend: Backend, clock: ManualClock, timer: ManualClock) -> Iterator[C
 
 def readers() -> int:
     return sum(thread.name == THREAD for thread in threading.enumerate())
-
-
-def until(true: Callable[[], object]) -> None:
-    pause = threading.Event()
-    for _ in range(int(LIMIT / 0.002)):
-        if true():
-            return
-        pause.wait(0.002)
-    raise AssertionError("it does not happen")
 
 
 # --- how it is built ---

@@ -21,9 +21,8 @@ from jwtconnect_mw.testing.revocation.backend import revoked
 
 from .kit import ISSUER, NOW
 from .redis_kit import KINDS, RedisServer, begin, running
-from .remote import LIMIT
+from .remote import LIMIT, until
 from .replicas import honours
-from .test_replica import until
 
 pytestmark = pytest.mark.live
 

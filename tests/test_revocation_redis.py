@@ -7,7 +7,6 @@ import os
 import pickle
 import subprocess
 import sys
-import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -255,16 +254,6 @@ def test_a_password_without_a_user(tmp_path: Path, kind: str) -> None:
 def test_a_socket_of_this_host(tmp_path: Path, kind: str) -> None:
     with running(kind, tmp_path, "--unixsocket", str(tmp_path / "a b.sock")):
         use(f"unix://{tmp_path}/a%20b.sock?db=2")
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_cluster(tmp_path: Path, kind: str) -> None:
-    """Which refuses what is not in one slot; this one is of one server, which has all of them."""
-    with running(kind, tmp_path, "--cluster-enabled", "yes") as server:
-        server.tell("CLUSTER", "ADDSLOTS", *range(16384))
-        while b"cluster_state:ok" not in server.tell("CLUSTER", "INFO"):
-            threading.Event().wait(0.01)
-        use(server.url)
 
 
 def test_tls(server: RedisServer, tmp_path: Path) -> None:

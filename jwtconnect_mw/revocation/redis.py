@@ -25,7 +25,7 @@ class RedisRevocationList:
 
     ``url``: ``redis://user:password@host:port/db``, ``rediss://`` for TLS, ``unix://``; percent-encode the password.
     No connection is made before the list is first asked. ``prefix``: of the list's four keys; lists with one prefix
-    are one list. The keys are all in one slot, so in a cluster the URL must name the primary that has it.
+    are one list. The keys are all in one slot; in a cluster the URL may name any server, which is asked where they are.
     ``timeout``: seconds, up to 60, that connecting, an answer, and waiting for a free connection may each last; a
     connection that broke is tried once more.
     ``wait_replicas``: so many replicas must confirm each write (WAIT, half the timeout), or redis.TimeoutError is

@@ -10,7 +10,6 @@ import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import redis
 from redis.backoff import NoBackoff
@@ -20,12 +19,14 @@ from redis.retry import Retry
 from .._fork import watch_forks
 from ..errors import ConfigurationError
 from .redis_scripts import Script
+from .redis_url import checked_scheme
 
 MOST_CONNECTIONS = 64
-_OPTIONS = re.compile(r"db|username|password|client_name|ssl_[a-z_]+")
 _IDLE = 30  # seconds after which a connection is tried before it is used: firewalls forget
 # In the name of the exception or its text.
-_NOT_WRITTEN = ("READONLY", "ReadOnlyError", "NOREPLICAS", "Not enough good replicas")
+_NOT_FOR_US = ("READONLY", "ReadOnlyError", "NOREPLICAS", "Not enough good replicas", "CLUSTERDOWN", "ClusterDown")
+_MOVED = re.compile(r"(?:MOVED|MovedError) [0-9]+ (?P<host>[^ ]*):(?P<port>[0-9]+)")
+_MOST_REDIRECTIONS = 2
 Text = str | bytes
 
 
@@ -40,35 +41,79 @@ class Server:
         self._keys, self._timeout, self._wait_replicas = keys, timeout, wait_replicas
         # In a closure, so that no repr and no dump of our attributes shows the URL. redis-py's pool keeps its parts.
         self._connect = _connector(url, timeout)
-        self._client = self._connect()
+        self.after_fork()
         watch_forks(self)
 
     def after_fork(self) -> None:
         """In the child: what is open belongs to the parent, and a thread of it may have held redis-py's locks."""
-        self._client = self._connect()
+        self._client = self._named = self._connect(None)
 
     def waits_for(self, script: Script) -> bool:
         """Whether replicas must confirm what the script did."""
         return script.writes and self._wait_replicas > 0
 
     def close(self) -> None:
-        """Close all connections, also those in use. Who asks after that connects anew."""
-        self._client.connection_pool.disconnect()
+        """Close all connections, also those in use. Who asks after that connects anew, to the server of the URL."""
+        for client in {self._client, self._named}:
+            client.connection_pool.disconnect()
+        self._client = self._named
 
     def run(self, script: Script, *arguments: Text, repeat: bool = True) -> list[Any]:
         """What the script returns. Asked once more where the connection broke, unless ``repeat`` is False."""
-        try:
-            return self._run(script, arguments)
-        except redis.ResponseError as error:
-            # Of a script, some versions tell it in words only.
-            if any(word in f"{type(error).__name__} {error}" for word in _NOT_WRITTEN):
-                # A primary that was demoted or is cut off: its name may lead to another one by now.
-                self.close()
-            raise
-        except redis.ConnectionError:
-            if not repeat:
+        answer: list[Any] = self._ask(lambda: self._run(script, arguments), repeat=repeat)
+        return answer
+
+    def read(self, key: str, fields: Sequence[bytes]) -> list[bytes | None]:
+        """Fields of a hash."""
+        values: list[bytes | None] = self._ask(lambda: self._command("HMGET", key, *fields))
+        return values
+
+    def wait(self, key: str, after: str, seconds: float) -> None:
+        """Until the stream has an item with an id above ``after``, or some time, up to ``seconds``, is over."""
+        # Well within the timeout of the connection. Zero would be for ever.
+        milliseconds = max(1, int(min(seconds, self._timeout / 2) * 1000))
+        self._command("XREAD", "COUNT", 1, "BLOCK", milliseconds, "STREAMS", key, after)
+
+    def _ask(self, ask: Callable[[], Any], *, repeat: bool = True) -> Any:
+        redirections = 0
+        while True:
+            client = self._client
+            try:
+                return ask()
+            except redis.ResponseError as error:
+                redirections += 1
+                if redirections > _MOST_REDIRECTIONS or not self._follow(client, error):
+                    raise
+            except redis.TimeoutError:
+                self._leave(client)
                 raise
-        return self._run(script, arguments)
+            except redis.ConnectionError:
+                self._leave(client)
+                if not repeat:
+                    raise
+                repeat = False
+
+    def _follow(self, client: redis.Redis, error: redis.ResponseError) -> bool:
+        """Whether ``client`` said that another server of its cluster has the keys, which is asked from now on."""
+        said = f"{type(error).__name__} {error}"  # some versions tell in words what others have a class for
+        if any(word in said for word in _NOT_FOR_US):
+            # A primary that was demoted or is cut off: its name may lead to another one by now.
+            self.close()
+        moved = _MOVED.search(said)
+        known = client.connection_pool.connection_kwargs
+        if moved is None or "host" not in known:
+            return False
+        if client is self._client:  # else another thread has followed already
+            self._client = self._connect((moved["host"] or known["host"], int(moved["port"])))
+            if client is not self._named:
+                client.connection_pool.disconnect()
+        return True
+
+    def _leave(self, client: redis.Redis) -> None:
+        """One that a cluster named, and that fails: the server of the URL knows whether it is still the right one."""
+        if client is self._client and client is not self._named:
+            self._client = self._named
+            client.connection_pool.disconnect()
 
     def _run(self, script: Script, arguments: Sequence[Text]) -> list[Any]:
         try:
@@ -86,21 +131,6 @@ class Server:
             raise redis.TimeoutError("written, but not confirmed by as many replicas as are asked for")
         answer: list[Any] = answers[len(guard)]
         return answer
-
-    def read(self, key: str, fields: Sequence[bytes]) -> list[bytes | None]:
-        """Fields of a hash."""
-        values: list[bytes | None]
-        try:
-            values = self._command("HMGET", key, *fields)
-        except redis.ConnectionError:
-            values = self._command("HMGET", key, *fields)
-        return values
-
-    def wait(self, key: str, after: str, seconds: float) -> None:
-        """Until the stream has an item with an id above ``after``, or some time, up to ``seconds``, is over."""
-        # Well within the timeout of the connection. Zero would be for ever.
-        milliseconds = max(1, int(min(seconds, self._timeout / 2) * 1000))
-        self._command("XREAD", "COUNT", 1, "BLOCK", milliseconds, "STREAMS", key, after)
 
     def _command(self, *command: object) -> Any:
         client: Any = self._client  # redis-py leaves this method untyped
@@ -120,7 +150,8 @@ class Server:
         return answers
 
 
-def _connector(url: str, timeout: float) -> Callable[[], redis.Redis]:
+def _connector(url: str, timeout: float) -> Callable[[tuple[str, int] | None], redis.Redis]:
+    """Makes clients of the server that the URL names, or of another one that is reached in the same way."""
     pool_options = {
         "max_connections": MOST_CONNECTIONS,
         "timeout": timeout,
@@ -130,40 +161,20 @@ def _connector(url: str, timeout: float) -> Callable[[], redis.Redis]:
         "retry": Retry(NoBackoff(), 0),
         "protocol": 2,
     }
-    if _checked(url) == "rediss":
+    if checked_scheme(url) == "rediss":
         pool_options["ssl_check_hostname"] = True  # which older versions of redis-py do not do unless told
 
-    def connect() -> redis.Redis:
-        return redis.Redis(connection_pool=redis.BlockingConnectionPool.from_url(url, **pool_options))
+    def connect(place: tuple[str, int] | None) -> redis.Redis:
+        pool = redis.BlockingConnectionPool.from_url(url, **pool_options)
+        if place is not None:
+            pool.connection_kwargs["host"], pool.connection_kwargs["port"] = place
+        return redis.Redis(connection_pool=pool)
 
     accepted = False
     with suppress(Exception):  # its text might hold a part of the URL, even as the cause of another
-        pool = connect().connection_pool
+        pool = connect(None).connection_pool
         pool.connection_class(**pool.connection_kwargs)  # which opens nothing yet
         accepted = True
     if not accepted:
         raise ConfigurationError("url", "redis-py does not accept an option of it")
     return connect
-
-
-def _checked(url: str) -> str:
-    """The scheme. Raises ConfigurationError for what redis-py would read as something else than was meant."""
-    problem, scheme = "redis://, rediss:// or unix:// and a server are needed", ""
-    with suppress(ValueError):  # whose text may hold a part of a password that was not percent-encoded
-        parts = urlsplit(url)
-        scheme, _ = parts.scheme, parts.port
-        options = parse_qs(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
-        place = parts.path if scheme == "unix" else parts.hostname
-        if scheme not in ("redis", "rediss", "unix") or not place:
-            pass
-        elif parts.fragment or not all(_OPTIONS.fullmatch(name) for name in options):
-            problem = (
-                "only the options db, username, password, client_name and ssl_* are known; encode # and ? as %23, %3F"
-            )
-        elif scheme != "unix" and not re.fullmatch(r"/?[0-9]*", parts.path):
-            problem = "the path is the number of a database"
-        else:
-            problem = ""
-    if problem:
-        raise ConfigurationError("url", problem)
-    return scheme
