@@ -248,6 +248,31 @@ def test_clocks_of_hosts_that_differ(server: RedisServer, make: Make) -> None:
     assert [revoked(behind, subject="other", started=now - ago, now=now) for ago in (6, 5)] == [True, False]
 
 
+@pytest.mark.parametrize("behind", [65, 3600, 10**6])
+def test_a_clock_that_was_put_back(server: RedisServer, make: Make, behind: int) -> None:
+    """Who logs out everywhere there is logged out everywhere, also where the clock was not put back."""
+    flush(server)
+    right, wrong = make(server, clock=clock_of(server, 0)), make(server, clock=clock_of(server, -behind))
+    started = right.start_family(ISSUER, "alice")
+    wrong.revoke_subject(ISSUER, "alice")
+    assert revoked(right, subject="alice", started=started, now=right._clock())
+    assert not revoked(right, subject="alice", started=right.start_family(ISSUER, "alice"), now=right._clock())
+
+
+@pytest.mark.parametrize("ahead", [5, 3600, 80_000])
+def test_a_clock_that_was_put_forward(server: RedisServer, make: Make, ahead: int) -> None:
+    """It drops nothing that others still need."""
+    flush(server)
+    right, wrong = make(server, clock=clock_of(server, 0)), make(server, clock=clock_of(server, ahead))
+    now = right._clock()
+    right.revoke_token(ISSUER, "x", expires_at=now + 2)
+    right.revoke_token(ISSUER, "old", expires_at=now - 1000)
+    wrong.revoke_token(ISSUER, "y")
+    wrong.purge(wrong._clock())
+    assert revoked(right, token="x", now=now)
+    assert {entry.name for entry in make(server, clock=clock_of(server, -2000)).changes(None).entries} == {"x", "y"}
+
+
 def test_scripts_that_the_server_forgot(server: RedisServer, make: Make) -> None:
     revocations = make(server)
     for number in range(3):

@@ -44,11 +44,15 @@ local function next_serial()
   return serial
 end
 
+local function server_time()
+  local clock = call('TIME')
+  return number(clock[1]) + number(clock[2]) / 1000000
+end
+
 -- The server's time of day, so that all hosts start families and revoke subjects by one clock. ``now``: the caller's,
 -- which counts where it is far from that: then one of the two is not the time of day.
 local function moment(now)
-  local clock = call('TIME')
-  local server = number(clock[1]) + number(clock[2]) / 1000000
+  local server = server_time()
   return math.abs(now - server) < 60 and server or now
 end
 
@@ -75,7 +79,11 @@ local function begin()
   return ARGV[1], birth
 end
 
+-- Where the caller's clock is ahead, though not so far that it is no time of day, the server's counts: what one host
+-- takes for ended is needed by the others still.
 local function purge(now, limit)
+  local server = server_time()
+  if number(now) > server and number(now) - server < 86400 then now = text(server) end
   local fields = call('ZRANGEBYSCORE', ENDS, '-inf', now, 'LIMIT', '0', limit)
   local dropped = 0
   for _, field in ipairs(fields) do
@@ -135,7 +143,9 @@ _SUBJECT = """
 -- now, field, end, moment, '1' if that is the default
 local epoch, birth = begin()
 purge(ARGV[4], '16')
-local before = ARGV[8] == '1' and moment(number(ARGV[7])) or number(ARGV[7])
+local before = number(ARGV[7])
+-- A caller that is far behind must not spare what others have started since its time.
+if ARGV[8] == '1' then before = math.max(moment(before), server_time()) end
 local known = bound_of(ARGV[5], number(ARGV[4]))
 local bound = before == math.floor(before) and before + 1 or before
 local latest = known and math.max(birth, math.ceil(known)) or birth

@@ -29,8 +29,10 @@ from ..kit import jwks
 from ..live.hub import Hub, propagate
 from ..live.servers import Server, started
 from ..redis_kit import running
-from .measure import Job, Series, interleave, progress
-from .report import Verdict, below, goals, information, table
+from . import ours
+from .measure import Job, Ratio, Series, interleave, progress
+from .report import Verdict, at_most, below, goals, information, table
+from .tokens import signer
 
 ISSUER = "https://as.example"
 SIZES = 1_000, 10_000, 100_000, 1_000_000
@@ -111,7 +113,18 @@ def look_ups(replica: ReplicatedRevocationList, size: int) -> list[Job]:
         Job(f"same nothing {size}", lambda item: None, same, None, 1000),
         Job(f"new {size}", ask, new),
         Job(f"new nothing {size}", lambda item: None, new),
+        requests(replica, size),
     ]
+
+
+def requests(replica: ReplicatedRevocationList, size: int) -> Job:
+    """What a look-up is a part of where a token is seen for the first time."""
+    source = signer("ES256")
+
+    def fresh(number: int) -> list[str]:
+        return [f"Bearer {source.token()}" for _ in range(105)]
+
+    return Job(f"request {size}", ours.auth(source, revocations=replica).authenticate, fresh)
 
 
 def least(series: dict[str, Series], kind: str, size: int) -> float:
@@ -134,12 +147,17 @@ def run(*, quick: bool) -> list[Verdict]:
         series = interleave(jobs, 30 if quick else 300, label="replica")
         for row, size in zip(rows, sizes, strict=True):
             row += [f"{least(series, kind, size) * 1000:.0f}" for kind in ("same", "new")]
+            row.append(f"{series[f'request {size}'].median:.1f}")
     what = f"look-up, {sizes[-1]:,} against {sizes[0]:,} entries"
     same, new = (least(series, kind, sizes[-1]) / least(series, kind, sizes[0]) for kind in ("same", "new"))
     found.append(below(f"{what}, tokens in use", same, 1.2, "x"))
     found.append(information(f"{what}, tokens never seen", f"{new:.2f} x"))
+    first, last = (series[f"request {size}"] for size in (sizes[0], sizes[-1]))
+    found.append(at_most(f"request with a token never seen, {what}", Ratio.of(last, first), 1.2))
     print("\n== replica: a local copy of a list in a file ==\n")
-    table(["entries", "bytes each", "MB", "s to first sync", "ns, tokens in use", "ns, never seen"], rows)
+    table(
+        ["entries", "bytes each", "MB", "s to first sync", "ns, tokens in use", "ns, never seen", "µs, request"], rows
+    )
     goals(found)
     return found
 
