@@ -76,7 +76,8 @@ class Site:
             replica = ReplicatedRevocationList(backend, max_staleness=STALENESS, clock=clock, timer=self.timer)
             self.backends.append(backend)
             self.replicas.append(replica)
-        self.backends[0].restore([Change("token", ISSUER, name, NOW + 10_000) for name in KNOWN])
+        with closing(RedisRevocationList(server.url, clock=clock, timeout=LIMIT)) as patient:
+            patient.restore([Change("token", ISSUER, name, NOW + 10_000) for name in KNOWN])
         for replica in self.replicas:
             assert replica.sync(LIMIT)
 

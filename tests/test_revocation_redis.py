@@ -256,6 +256,22 @@ def test_a_socket_of_this_host(tmp_path: Path, kind: str) -> None:
         use(f"unix://{tmp_path}/a%20b.sock?db=2")
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_server_that_knows_too_little(tmp_path: Path, kind: str) -> None:
+    """A Sentinel, say. What was asked is not told."""
+    commands = ("EVALSHA", "HMGET", "HDEL")
+    renamed = [word for command in commands for word in ("--rename-command", command, "")]
+    with running(kind, tmp_path, *renamed) as server, closing(RedisRevocationList(server.url)) as revocations:
+        for call in (
+            lambda: revoked(revocations, token="asked"),
+            lambda: revocations.revoke_token(ISSUER, "asked"),
+            lambda: revocations.changes(None),
+        ):
+            with pytest.raises(redis.ResponseError, match="Sentinel") as caught:
+                call()
+            assert "asked" not in "".join(traceback.format_exception(caught.value, limit=0))
+
+
 def test_tls(server: RedisServer, tmp_path: Path) -> None:
     """The server's certificate must be of a known authority, and for that host."""
     authority = Authority(tmp_path)

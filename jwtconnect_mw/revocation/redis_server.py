@@ -27,6 +27,7 @@ _IDLE = 30  # seconds after which a connection is tried before it is used: firew
 _NOT_FOR_US = ("READONLY", "ReadOnlyError", "NOREPLICAS", "Not enough good replicas", "CLUSTERDOWN", "ClusterDown")
 _MOVED = re.compile(r"(?:MOVED|MovedError) [0-9]+ (?P<host>[^ ]*):(?P<port>[0-9]+)")
 _MOST_REDIRECTIONS = 2
+_NO_LIST_SERVER = "no server for a list: it lacks commands, as a Sentinel does, or one where they were renamed"
 Text = str | bytes
 
 
@@ -81,6 +82,8 @@ class Server:
             try:
                 return ask()
             except redis.ResponseError as error:
+                if "unknown command" in str(error):  # whose text goes on with what was asked: names of tokens
+                    raise redis.ResponseError(_NO_LIST_SERVER) from None
                 redirections += 1
                 if redirections > _MOST_REDIRECTIONS or not self._follow(client, error):
                     raise
