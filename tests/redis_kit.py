@@ -11,6 +11,7 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import pytest
 import redis
 
 from jwtconnect_mw.revocation import RedisRevocationList
@@ -18,7 +19,7 @@ from jwtconnect_mw.revocation import RedisRevocationList
 from .real.issuers import require
 from .remote import LIMIT, until
 
-KINDS = ("valkey", "redis")
+KINDS = ("valkey", pytest.param("redis", marks=pytest.mark.live))  # one is enough on the other Pythons
 _ATTEMPTS = 10
 SLOTS = 16_384
 
