@@ -219,6 +219,18 @@ def test_a_user_that_is_gone(issuer: ProjectIssuer, user: Any) -> None:
     )
 
 
+def test_a_user_that_is_gone_and_had_another_name() -> None:
+    """Sessions that began under the older name are found by their rows, which go with the user."""
+    with issuing_project(user="database", user_lookup="username", **ALL) as issuer:
+        user = make_user()
+        tokens, _ = issuing.issue(user)
+        user.username = "alicia"
+        user.save()
+        deleted(user)
+        gone = issuer.issuer, None, tokens.session, "alice", issuer.clock() - 1, issuer.clock()
+        assert issuer.revocations.is_revoked(*gone)
+
+
 def renamed(user: Any) -> None:
     user.first_name = "Alice"
     user.save()

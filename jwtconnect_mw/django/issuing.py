@@ -12,6 +12,7 @@ from . import records
 from .conf import wiring
 from .issuers import ProjectIssuer
 from .models import JWTConnectAuthToken
+from .recorded import all_rows
 
 
 def issuer() -> ProjectIssuer:
@@ -68,12 +69,13 @@ def revoke_rows(rows: Iterable[JWTConnectAuthToken]) -> int:
 
     Raises ServiceUnavailable.
     """
-    number = 0
-    for row in list(rows):
-        if row.sid is not None:
-            issuer().revoke(session=row.sid)
-        elif row.access_jti is not None:
+    every = list(rows)
+    sessions = {row.sid for row in every if row.sid is not None}
+    alone = [row for row in every if row.sid is None]
+    for sid in sessions:
+        issuer().revoke(session=sid)  # which is noted in all its rows
+    for row in alone:
+        if row.access_jti is not None:
             revoke_access(row.access_jti, row.access_exp)
-        JWTConnectAuthToken._base_manager.using(row._state.db).filter(pk=row.pk).update(is_active=False)
-        number += 1
-    return number
+        all_rows().filter(pk=row.pk).update(is_active=False)
+    return len(sessions) + len(alone)

@@ -25,7 +25,7 @@ from django.contrib.auth.hashers import get_hasher, identify_hasher, is_password
 from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.core.exceptions import FieldDoesNotExist
 from django.db import transaction
-from django.db.models.signals import post_delete, post_save, pre_save
+from django.db.models.signals import post_save, pre_delete, pre_save
 from django.utils import timezone
 
 from ..issuer import GrantError
@@ -58,7 +58,7 @@ def connect() -> None:
     user_model = get_user_model()
     pre_save.connect(_remember, sender=user_model, dispatch_uid="jwtconnect_mw.before")
     post_save.connect(_compare, sender=user_model, dispatch_uid="jwtconnect_mw.after")
-    post_delete.connect(_deleted, sender=user_model, dispatch_uid="jwtconnect_mw.deleted")
+    pre_delete.connect(_deleted, sender=user_model, dispatch_uid="jwtconnect_mw.deleted")
 
 
 def is_on(name: str) -> bool:
@@ -159,6 +159,7 @@ def _is_outdated(encoded: str) -> bool:
 
 
 def _deleted(instance: Any, using: str, **_: Any) -> None:
+    """Asked before, because the rows by which a renamed user's sessions are found go with the user."""
     if is_on("revoke_on_deactivation"):
         _revoke_later(instance, using)
 
