@@ -12,7 +12,8 @@ from ..issuer import Issuer, Tokens
 from ..issuer.errors import InactiveSubject, InvalidRequest
 from ..issuer.inspection import Caller
 from ..token import AccessToken
-from .users import USER_PK, Users
+from .claims_map import USER_PK
+from .users import Users
 
 _log = logging.getLogger("jwtconnect_mw.django")
 
@@ -142,7 +143,7 @@ def _of_user(users: Users, known: Mapping[str, Any], *, strict: bool) -> dict[st
     if not users.can_find(known):
         return {}
     try:
-        return users.claims(users.load(known))
+        return users.claims_map.of(users.load(known))
     except InactiveUser:
         if strict:
             raise InactiveSubject from None

@@ -11,9 +11,9 @@ from django.utils.module_loading import import_string
 from ..errors import ConfigurationError
 from ..issuer import SigningKeys
 from ..issuer.shared import SHARED_ALGORITHMS, SharedSecret
+from .claims_map import USER_PK
 from .material import certified, names_file, signing_source
 from .problems import SettingProblem
-from .users import USER_PK
 
 CLAIMS_MAP = {"username": "username", "first_name": "given_name", "last_name": "family_name", "email": "email"}
 HANDLERS = (
