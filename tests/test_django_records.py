@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from .django_users import clean, issuing_project, make_user
 
 # Django's settings must be there first.
 from django.core import serializers  # isort: skip
+from django.core.checks import run_checks  # isort: skip
 from django.db import DatabaseError, connections, transaction  # isort: skip
 from django.http import HttpRequest, HttpResponse  # isort: skip
 from django.test import Client, override_settings  # isort: skip
@@ -25,11 +27,14 @@ from jwtconnect_mw.django import issuing, records
 from jwtconnect_mw.django.issuers import ProjectIssuer
 from jwtconnect_mw.django.models import JWTConnectAuthToken
 from jwtconnect_mw.django.recorded import Recorded
+from jwtconnect_mw.django.revocations import OrmRevocationList
 from jwtconnect_mw.errors import ConfigurationError
 from jwtconnect_mw.issuer import GrantError, Tokens
+from jwtconnect_mw.issuer.errors import ServiceUnavailable
 from jwtconnect_mw.testing.revocation.races import together
 
 from .django_kit import AUDIENCE
+from .djproject.databases import with_sqlite
 from .issuer_kit import part
 
 AN_HOUR = datetime.timedelta(hours=1)
@@ -417,7 +422,19 @@ class Views:
     def refresh(request: HttpRequest) -> HttpResponse:
         return HttpResponse(issuing.issuer().refresh(Views.presented).access_token)
 
-    urlpatterns = (path("refresh", refresh),)
+    @staticmethod
+    def fails(request: HttpRequest, what: str) -> HttpResponse:
+        """After it was told that its write is done, or that it is not."""
+        issuer = issuing.issuer()
+        try:
+            issuer.refresh(Views.presented) if what == "refresh" else issuer.revoke(token=Views.presented)
+            Views.told = "done"
+        except GrantError as error:
+            Views.told = error.reason
+        raise ZeroDivisionError
+
+    told = ""
+    urlpatterns = (path("refresh", refresh), path("fails/<what>", fails))
 
 
 def test_a_view_that_fails_undoes_no_revocation(user: Any, issuer: ProjectIssuer) -> None:
@@ -438,3 +455,32 @@ def test_a_view_that_fails_undoes_no_revocation(user: Any, issuer: ProjectIssuer
     with pytest.raises(GrantError):
         issuer.refresh(first.refresh_token or "")
     assert issuer.revocations.is_revoked(*identity)
+
+
+@pytest.mark.parametrize("atomic", [(), ("default",), ("revoked",), ("default", "revoked")], ids="+".join)
+def test_a_list_in_an_sqlite_file_of_its_own(user: Any, tmp_path: Path, atomic: tuple[str, ...]) -> None:
+    """A view that fails loses nothing that it was told is done, whichever database has ATOMIC_REQUESTS."""
+    with (
+        with_sqlite(tmp_path / "revoked.sqlite3", "revoked") as alias,
+        issuing_project(revocations=lambda: OrmRevocationList(alias)) as issuer,
+        override_settings(ROOT_URLCONF=Views),
+    ):
+        works = alias not in atomic
+        warned = {problem.id for problem in run_checks(include_deployment_checks=True)}
+        assert "jwtconnect_mw.W008" not in warned
+        for name in atomic:
+            connections[name].settings_dict["ATOMIC_REQUESTS"] = True
+        try:
+            warned = {problem.id for problem in run_checks(include_deployment_checks=True)}
+            assert ("jwtconnect_mw.W008" in warned) is not works
+            for what in "refresh", "revoke":
+                tokens, _ = issuing.issue(user)
+                Views.presented = tokens.refresh_token or ""
+                assert Client(raise_request_exception=False).get(f"/fails/{what}").status_code == 500
+                assert Views.told == ("done" if works else ServiceUnavailable.reason)
+                access, refresh = found(tokens.access_token), found(tokens.refresh_token)
+                assert access.is_live(issuer) is (what == "refresh" or not works)
+                assert refresh.is_live(issuer) is not works, "spent, or revoked"
+        finally:
+            for name in atomic:
+                connections[name].settings_dict["ATOMIC_REQUESTS"] = False
