@@ -11,6 +11,7 @@ import pytest
 from .django_users import clean, issuing_project, make_user
 
 # Django's settings must be there first.
+from django.apps import apps  # isort: skip
 from django.contrib.auth import authenticate, get_user_model, login, logout  # isort: skip
 from django.contrib.auth.hashers import make_password  # isort: skip
 from django.contrib.auth.models import AnonymousUser  # isort: skip
@@ -208,6 +209,28 @@ def test_what_ends_all_sessions(issuer: ProjectIssuer, user: Any, change: Any) -
     change(user)
     assert live(user) == [False, False]
     assert live(other) == [True]
+
+
+def test_what_is_done_through_a_proxy_of_the_user_model(issuer: ProjectIssuer, user: Any) -> None:
+    try:
+
+        class Staff(get_user_model()):  # type: ignore[misc]  # whatever it is
+            class Meta:
+                proxy = True
+                app_label = "auth"
+
+        signals.connect()
+        issuing.issue(user)
+        staff = Staff.objects.get(pk=user.pk)
+        other_password(staff)
+        assert live(user) == [False]
+        tokens, _ = issuing.issue(user)
+        staff.delete()
+        gone = issuer.issuer, None, tokens.session, str(user.pk), issuer.clock() - 1, issuer.clock()
+        assert issuer.revocations.is_revoked(*gone)
+    finally:
+        apps.all_models["auth"].pop("staff", None)
+        apps.clear_cache()
 
 
 def test_a_user_that_is_gone(issuer: ProjectIssuer, user: Any) -> None:

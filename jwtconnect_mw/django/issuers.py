@@ -92,7 +92,8 @@ def is_same_user(caller: AccessToken, user_pk: object) -> bool:
 def _user_of(text: str) -> object:
     """Of a token that was verified: the claim stands in access tokens, and among what refresh tokens carry."""
     claims = json_object.read(b64url_decode(text.split(".")[1].encode()))
-    return {**claims.get("claims", {}), **claims}.get(USER_PK)
+    carried = claims.get("claims")
+    return {**(carried if isinstance(carried, dict) else {}), **claims}.get(USER_PK)
 
 
 def project_issuer(

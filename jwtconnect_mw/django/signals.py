@@ -19,6 +19,7 @@ import logging
 from functools import partial
 from typing import Any
 
+from django.apps import apps
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.hashers import get_hasher, identify_hasher, is_password_usable
@@ -55,10 +56,13 @@ def connect() -> None:
     tokens_refreshed.connect(_touch, sender=JWTConnectAuthToken, dispatch_uid="jwtconnect_mw.last_login")
     user_logged_in.connect(_issue, dispatch_uid="jwtconnect_mw.login")
     user_logged_out.connect(_log_out, dispatch_uid="jwtconnect_mw.logout")
-    user_model = get_user_model()
-    pre_save.connect(_remember, sender=user_model, dispatch_uid="jwtconnect_mw.before")
-    post_save.connect(_compare, sender=user_model, dispatch_uid="jwtconnect_mw.after")
-    pre_delete.connect(_deleted, sender=user_model, dispatch_uid="jwtconnect_mw.deleted")
+    # Proxies and children of the user model send signals of their own. Not from all models: a model whose deletion is
+    # listened to has its rows deleted one by one.
+    for model in apps.get_models():
+        if issubclass(model, get_user_model()):
+            pre_save.connect(_remember, sender=model, dispatch_uid="jwtconnect_mw.before")
+            post_save.connect(_compare, sender=model, dispatch_uid="jwtconnect_mw.after")
+            pre_delete.connect(_deleted, sender=model, dispatch_uid="jwtconnect_mw.deleted")
 
 
 def is_on(name: str) -> bool:
