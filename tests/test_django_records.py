@@ -28,6 +28,7 @@ from jwtconnect_mw.django.issuers import ProjectIssuer
 from jwtconnect_mw.django.models import JWTConnectAuthToken
 from jwtconnect_mw.django.recorded import Recorded
 from jwtconnect_mw.django.revocations import OrmRevocationList
+from jwtconnect_mw.django.views import open_view
 from jwtconnect_mw.errors import ConfigurationError
 from jwtconnect_mw.issuer import GrantError, Tokens
 from jwtconnect_mw.issuer.errors import ServiceUnavailable
@@ -433,6 +434,11 @@ class Views:
             Views.told = error.reason
         raise ZeroDivisionError
 
+    @staticmethod
+    def revokes(request: HttpRequest) -> HttpResponse:
+        issuing.issuer().revoke(token=Views.presented)
+        return HttpResponse("done")
+
     told = ""
     urlpatterns = (path("refresh", refresh), path("fails/<what>", fails))
 
@@ -481,6 +487,13 @@ def test_a_list_in_an_sqlite_file_of_its_own(user: Any, tmp_path: Path, atomic: 
                 access, refresh = found(tokens.access_token), found(tokens.refresh_token)
                 assert access.is_live(issuer) is (what == "refresh" or not works)
                 assert refresh.is_live(issuer) is not works, "spent, or revoked"
+
+            class Opened:
+                urlpatterns = (path("revokes", open_view(Views.revokes)),)
+
+            with override_settings(ROOT_URLCONF=Opened):
+                assert Client().get("/revokes").content == b"done", "the endpoints are in no transaction"
+            assert not refresh.is_live(issuer)
         finally:
             for name in atomic:
                 connections[name].settings_dict["ATOMIC_REQUESTS"] = False

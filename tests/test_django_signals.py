@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -20,11 +21,14 @@ from django.contrib.sessions.backends.db import SessionStore  # isort: skip
 from django.db import models, transaction  # isort: skip
 from django.http import HttpRequest  # isort: skip
 from django.test import override_settings  # isort: skip
+from django.utils import timezone  # isort: skip
 
 from jwtconnect_mw.django import issuing, records, signals
+from jwtconnect_mw.django.actions import remove_older_tokens
 from jwtconnect_mw.django.issuers import ProjectIssuer
 from jwtconnect_mw.django.models import JWTConnectAuthToken
 
+AN_HOUR = timedelta(hours=1)
 ALL = dict.fromkeys(signals.SETTINGS, True)
 
 
@@ -128,6 +132,40 @@ def test_a_logout_ends_the_session_of_its_login(issuer: ProjectIssuer, user: Any
     issuing.issue(user)
     logout(asked)
     assert live(user) == [False, True]
+
+
+def test_a_logout_ends_access_tokens_that_outlast_the_refresh_token(user: Any) -> None:
+    """Whatever the records say of the session."""
+    with issuing_project({"access_lifetime": 7200}, **ALL) as issuer:
+        for forget in False, True:
+            asked = request()
+            login(asked, user)
+            if forget:
+                JWTConnectAuthToken.objects.all().delete()
+            else:
+                JWTConnectAuthToken.objects.update(refresh_expire_at=timezone.now() - AN_HOUR)
+                assert not records.live(user).exists()
+            sid = asked.session[signals.SESSION_KEY]
+            logout(asked)
+            assert issuer.revocations.is_revoked(issuer.issuer, None, sid, None, None, issuer.clock())
+
+
+def test_access_tokens_that_outlast_the_refresh_token_end_with_the_others() -> None:
+    with issuing_project({"access_lifetime": 7200}, user="database", user_lookup="username") as issuer:
+        user = make_user()
+        outlasting, _ = issuing.issue(user)
+        JWTConnectAuthToken.objects.update(refresh_expire_at=timezone.now() - AN_HOUR)
+        newer, _ = issuing.issue(user)
+        again = issuer.refresh(newer.refresh_token or "")
+        assert remove_older_tokens(user) == 1
+        assert live(user) == [False, True, True]
+        assert remove_older_tokens(user) == 0
+        user.username = "alicia"
+        user.save()
+        issuing.revoke_user(user)
+        assert live(user) == [False] * 3
+        assert remove_older_tokens(user) == 0
+        assert {outlasting.session, again.session} == {row.sid for row in JWTConnectAuthToken.objects.all()}
 
 
 @pytest.mark.parametrize("made_by_logins", [False, True])

@@ -8,11 +8,10 @@ from typing import Any
 from ..errors import ConfigurationError
 from ..issuer import Tokens
 from ..issuer.hooks import ask_list
-from . import records
 from .conf import wiring
 from .issuers import ProjectIssuer
 from .models import JWTConnectAuthToken
-from .recorded import all_rows
+from .recorded import all_rows, unexpired
 
 
 def issuer() -> ProjectIssuer:
@@ -44,7 +43,7 @@ def revoking(user: Any) -> Callable[[], None]:
     of somebody else by now.
     """
     subject = wiring().users.subject(user)
-    rows = list(records.live(user).exclude(sub=subject))
+    rows = list(unexpired(user).exclude(sub=subject))
 
     def revoke() -> None:
         issuer().revoke(subject=subject)

@@ -82,9 +82,17 @@ def live(user: Any) -> QuerySet[JWTConnectAuthToken]:
     session first.
     """
     later = all_rows().filter(sid=OuterRef("sid"), pk__gt=OuterRef("pk"))
-    rows = all_rows().filter(~Exists(later), user_id=user.pk, is_active=True, refresh_expire_at__gt=timezone.now())
-    of_the_older_package = Q(client_id="")
-    return rows.exclude(of_the_older_package).order_by("-issued_at", "-pk")
+    return unexpired(user).filter(~Exists(later), refresh_expire_at__gt=timezone.now())
+
+
+def unexpired(user: Any) -> QuerySet[JWTConnectAuthToken]:
+    """The pairs of a user of which a token may be good yet, the newest first. Access tokens may outlast a session that
+    cannot be refreshed any more.
+    """
+    now, of_the_older_package = timezone.now(), Q(client_id="")
+    good = Q(refresh_expire_at__gt=now) | Q(access_expire_at__gt=now)
+    rows = all_rows().filter(good, user_id=user.pk, is_active=True).exclude(of_the_older_package)
+    return rows.order_by("-issued_at", "-pk")
 
 
 def all_rows() -> QuerySet[JWTConnectAuthToken]:

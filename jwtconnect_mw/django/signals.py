@@ -93,7 +93,7 @@ def _issue(request: Any, user: Any, **_: Any) -> None:
 
 
 def _log_out(request: Any, user: Any, **_: Any) -> None:
-    from . import issuing, records
+    from . import issuing
 
     if not is_on("revoke_on_logout") or not isinstance(user, get_user_model()):
         return
@@ -102,8 +102,7 @@ def _log_out(request: Any, user: Any, **_: Any) -> None:
         if not is_on("issue_on_login"):
             _revoke_later(user)
     else:
-        rows = records.live(user).filter(sid=sid)
-        transaction.on_commit(partial(issuing.revoke_rows, rows))
+        transaction.on_commit(partial(issuing.issuer().revoke, session=sid))
 
 
 def _remember(instance: Any, raw: bool, using: str, update_fields: Any, **_: Any) -> None:
