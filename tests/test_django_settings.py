@@ -150,6 +150,7 @@ PROBLEMS: dict[str, tuple[str, str, Any]] = {
     "what fails": ("E006", "RuntimeError", verifying(revocations=f"{__name__}.fail")),
     "a file that is none": ("E006", "path", verifying(revocations="/no/such/folder/revoked.db")),
     "a clock": ("E004", "clock", issuing(clock=5)),
+    "a clock that tells no number": ("E006", "number", issuing(clock=lambda: "noon")),
     "user": ("E007", "user", verifying(user="session")),
     "a claim": ("E007", "user_claim", verifying(user_claim=None)),
     "a field": ("E007", "nickname", verifying(user="database", user_lookup="nickname")),
