@@ -373,3 +373,11 @@ def test_who_takes_a_name_does_not_take_the_session_with_it(user: Any) -> None:
         assert post("/oauth/introspect", {"token": heir.access_token}, asks).json()["active"] is True
         with pytest.raises(InvalidGrant):
             own().refresh(tokens.refresh_token or "")
+
+
+def test_a_claim_that_is_called_as_our_own_member(user: Any) -> None:
+    with here(user="database"):
+        tokens = own().issue_for(user, scope="introspect", claims={"claims": ["of the project"]})
+        asks = ("authorization", f"Bearer {tokens.access_token}")
+        for text in (tokens.access_token, tokens.refresh_token or ""):
+            assert post("/oauth/introspect", {"token": text}, asks).json()["active"] is True

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 import pytest
-from asgiref.sync import iscoroutinefunction
+from asgiref.sync import iscoroutinefunction, sync_to_async
 
 from .django_kit import MIDDLEWARE, SESSIONS, Site, issuing, project, verifying
 
@@ -32,9 +33,11 @@ from jwtconnect_mw.errors import InactiveUser, KeysUnavailable
 from jwtconnect_mw.fetch import Fetched, FetchError
 from jwtconnect_mw.revocation import MemoryRevocationList
 from jwtconnect_mw.testing import ManualClock
+from jwtconnect_mw.token import AccessToken
 
 from .cases import bearer
 from .djproject.databases import migrate
+from .issuer_kit import part
 from .kit import AUDIENCE, ISSUER, NOW, jwks, key, token
 
 ALICE = {"HTTP_AUTHORIZATION": f"Bearer {token()}"}
@@ -190,6 +193,85 @@ def test_the_token_of_a_client_is_no_users(users: Any) -> None:
             callers_of(wiring()).bearer(f"Bearer {text}")
 
 
+def alice_of(token: AccessToken) -> Any:
+    """A function as a project may have it."""
+    found = get_user_model().objects
+    if token.claims.get("as") == "nobody":
+        return None
+    if token.claims.get("as") == "a stranger":
+        return AnonymousUser()
+    if token.claims.get("as") == "a number":
+        return found.get(pk="x")
+    return found.get(username=token.subject)
+
+
+def by_function(**more: Any) -> dict[str, Any]:
+    return {**verifying(**more), "user": "database", "user_lookup": f"{__name__}.alice_of"}
+
+
+@pytest.mark.parametrize("path", ["/me", "/ame"])
+@pytest.mark.parametrize("face", ["wsgi", "asgi"])
+def test_a_function_finds_the_user(face: str, path: str) -> None:
+    reasons: list[str] = []
+    with project(by_function(on_refused=lambda reason, _: reasons.append(reason)), urls=Urls):
+        site = Site(face)
+        assert site(bearer(token()), path=path).json == {
+            "jwt": True, "user": "alice", "authenticated": True, "kind": "User"}  # fmt: skip
+        for claims in ({"sub": "sleeper"}, {"sub": "?"}, {"as": "nobody"}, {"as": "a stranger"}, {"as": "a number"}):
+            assert site(bearer(token(claims)), path=path).status == 401
+        assert reasons == ["inactive_user"] * 5
+    with project(by_function(optional="invalid"), urls=Urls):
+        assert Site(face)(bearer(token({"sub": "?"})), path=path).json["kind"] == "AnonymousUser"
+
+
+def test_a_function_is_asked_for_every_issuer_but_those_that_are_left_out() -> None:
+    theirs = token({"iss": "https://other.example"}, by=key("ES256", "b"))
+    function = {"user": "database", "user_lookup": alice_of}
+    with project({**trusting_two(), **function}, urls=Urls):
+        assert Client().get("/me", HTTP_AUTHORIZATION=f"Bearer {theirs}").json()["user"] == "alice"
+    with project({**trusting_two(user_issuers=[ISSUER]), **function}, urls=Urls):
+        assert Client().get("/me", HTTP_AUTHORIZATION=f"Bearer {theirs}").status_code == 401
+
+
+@pytest.mark.parametrize("path", ["/me", "/ame"])
+def test_a_function_blocks_no_event_loop(path: str) -> None:
+    """Where Django's own look-ups run as well."""
+    seen: list[int] = []
+
+    def look(token: AccessToken) -> Any:
+        seen.append(threading.get_ident())
+        assert not _is_on_a_loop()
+        return get_user_model().objects.get(username=token.subject)
+
+    async def ask() -> tuple[int, Any]:
+        django = await sync_to_async(threading.get_ident)()
+        return django, await AsyncClient().get(path, headers={"authorization": f"Bearer {token()}"})
+
+    with project(verifying(user="database", user_lookup=look), urls=Urls):
+        django, reply = asyncio.run(ask())
+    assert (reply.json()["user"], seen) == ("alice", [django])
+
+
+def _is_on_a_loop() -> bool:
+    try:
+        return asyncio.get_running_loop() is not None
+    except RuntimeError:
+        return False
+
+
+def test_a_function_finds_who_calls_the_endpoints() -> None:
+    clients = {"service": {"secret": "s" * 40, "scopes": ["introspect"]}}
+    with project(issuing({"clients": clients}, user="database", user_lookup=alice_of), urls=Urls):
+        issuer = wiring().issuer
+        assert issuer is not None
+        alice = get_user_model().objects.get(username="alice")
+        assert part(issuer.issue_for(alice).access_token)["sub"] == str(alice.pk)
+        client = issuer.clients.find("service")
+        assert client is not None
+        with pytest.raises(InactiveUser):
+            callers_of(wiring()).bearer(f"Bearer {issuer.client_credentials(client).access_token}")
+
+
 def test_a_primary_key_finds_its_user(users: Any) -> None:
     text = token({"sub": str(users.get(username="alice").pk)})
     with project(verifying(user="database"), urls=Urls):
@@ -320,6 +402,8 @@ def test_a_database_that_does_not_answer_is_503(face: str, monkeypatch: pytest.M
             assert int(reply.headers["retry-after"]) > 0
             assert "address" not in str(reply.json)
         assert site(bearer(token()), path="/open").json["jwt"] is False
+    with project(by_function(), urls=Urls):
+        assert Site(face)(bearer(token()), path="/me").status == 503
 
 
 def test_a_revoked_token_is_refused() -> None:

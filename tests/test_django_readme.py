@@ -27,14 +27,16 @@ import jwtconnect_mw
 from jwtconnect_mw import BearerAuth
 from jwtconnect_mw.testing import FakeIssuer
 
-from .django_kit import issuing, project
+from .django_kit import issuing, project, verifying
+from .django_users import clean, make_user
 from .djproject import api
-from .kit import key
+from .kit import key, token
 from .readme import BLOCKS, README, ROOT, table, unquoted
 from .test_settings import certificate
 
 # Django's settings must be there first.
 from django.core.management import get_commands  # isort: skip
+from django.test import Client  # isort: skip
 from django.urls import include, path, reverse  # isort: skip
 
 from jwtconnect_mw.django import legacy
@@ -245,6 +247,7 @@ def main() -> None:
 def test_every_block_of_the_chapters_is_run() -> None:
     run = {part for _, files in PROJECTS.values() for parts in files.values() for part in parts}
     chapters = {"Django", "Coming from django-jwtconnect-auth", "Coming from simplejwt"}
+    run |= set(code("Users by a rule of your own"))  # by a test of its own
     assert {code for chapter, _, code in PYTHON if chapter in chapters} <= run
 
 
@@ -268,8 +271,27 @@ def test_settings_are_complete_and_their_defaults_true() -> None:
             assert wired.lookups is wired.revocations
             seen.append([
                 wired.policies[0].issuer, type(wired.revocations), wired.clock, auth,
-                users.mode, users.claim, users.lookup, users.claims_map])  # fmt: skip
+                users.mode, users.claim, users.lookup, users.claims_map.attributes])  # fmt: skip
     assert seen[0] == seen[1]
+
+
+def test_a_function_finds_users() -> None:
+    clean()
+    make_user("staff-bob")
+    make_user("staff-nobody", is_active=False)
+    names: dict[str, Any] = {}
+    exec(code("Users by a rule of your own")[0], names)
+    settings = verifying(user="database", user_lookup=names["user_of"])
+    with project(settings, urls=api.Urls(api.plain)):
+        for claims, status in (
+            ({"sub": "bob"}, 200),
+            ({"sub": "bob", "client_id": "bob"}, 401),
+            ({"sub": "nobody"}, 401),
+            ({"sub": "carol"}, 401),
+            ({"sub": ...}, 401),
+        ):
+            assert Client().get("/", **bearer(token(claims))).status_code == status
+    clean()
 
 
 def test_commands_are_complete() -> None:

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +16,8 @@ from .django_users import clean, issuing_project, make_user
 
 # Django's settings must be there first.
 from django.core import serializers  # isort: skip
-from django.db import IntegrityError, connections  # isort: skip
+from django.core.checks import run_checks  # isort: skip
+from django.db import DatabaseError, connections, transaction  # isort: skip
 from django.http import HttpRequest, HttpResponse  # isort: skip
 from django.test import Client, override_settings  # isort: skip
 from django.urls import path  # isort: skip
@@ -24,11 +26,16 @@ from django.utils import timezone  # isort: skip
 from jwtconnect_mw.django import issuing, records
 from jwtconnect_mw.django.issuers import ProjectIssuer
 from jwtconnect_mw.django.models import JWTConnectAuthToken
+from jwtconnect_mw.django.recorded import Recorded
+from jwtconnect_mw.django.revocations import OrmRevocationList
+from jwtconnect_mw.django.views import open_view
 from jwtconnect_mw.errors import ConfigurationError
 from jwtconnect_mw.issuer import GrantError, Tokens
+from jwtconnect_mw.issuer.errors import ServiceUnavailable
 from jwtconnect_mw.testing.revocation.races import together
 
 from .django_kit import AUDIENCE
+from .djproject.databases import with_sqlite
 from .issuer_kit import part
 
 AN_HOUR = datetime.timedelta(hours=1)
@@ -80,7 +87,7 @@ def test_what_a_row_holds(user: Any) -> None:
         "refresh_exp": refresh["exp"],
         "sequence": 0,
         "is_active": True,
-        "previous_jti": None,
+        "granted_scope": "read write",
     }
     assert {name: getattr(row, name) for name in told} == told
     assert str(row) == f"alice: {row.issued_at}"
@@ -125,59 +132,109 @@ def test_a_project_without_time_zones(user: Any, issuer: ProjectIssuer) -> None:
     assert records.live(user).get() == row
 
 
-def test_a_refresh_keeps_the_row(user: Any, issuer: ProjectIssuer) -> None:
+def found(text: str | None) -> Recorded:
+    made = records.find(jti(text))
+    assert made is not None
+    return made
+
+
+def rows() -> list[JWTConnectAuthToken]:
+    return list(JWTConnectAuthToken.objects.order_by("pk"))
+
+
+def test_each_refresh_has_a_row(user: Any, issuer: ProjectIssuer) -> None:
     first, _ = issuing.issue(user, scope="read write")
     second = issuer.refresh(first.refresh_token or "", scope="read")
     third = issuer.refresh(second.refresh_token or "")
-    row = only()
-    assert (row.user, row.sequence, row.scope) == (user, 2, "read write")
-    assert row.previous_jti == jti(second.access_token)
-    found = records.find(jti(third.access_token)), records.find(jti(second.access_token))
-    assert [each is not None and each.is_live(issuer) for each in found] == [True, True]
-    assert found[1] is not None
-    assert found[1].expires_at == claims(second.access_token)["exp"]
-    assert records.find(jti(first.access_token)) is None, "two are remembered"
-    found = records.find(jti(third.refresh_token)), records.find(jti(second.refresh_token))
-    assert found[0] is not None
-    assert (found[0].kind, found[0].is_live(issuer), found[1]) == ("refresh", True, None)
+    pairs = first, second, third
+    told = [(row.user, row.sid, row.sequence, row.scope, row.granted_scope) for row in rows()]
+    assert told == [
+        (user, first.session, 0, "read write", "read write"),
+        (user, first.session, 1, "read", "read write"),
+        (user, first.session, 2, "read write", "read write"),
+    ]
+    for tokens in pairs:
+        access, refresh = found(tokens.access_token), found(tokens.refresh_token)
+        assert (access.kind, access.is_live(issuer)) == ("access", True), "until it expires"
+        assert (refresh.kind, refresh.is_live(issuer)) == ("refresh", tokens is third)
+        for each, text in ((access, tokens.access_token), (refresh, tokens.refresh_token)):
+            said = each.to_dict()
+            assert said == {name: claims(text).get(name) for name in said} | {"aud": AUDIENCE}
+    assert found(second.access_token).to_dict()["scope"] == "read"
+    assert found(second.refresh_token).to_dict()["scope"] == "read write"
+    assert [row.sequence for row in records.live(user)] == [2], "a session counts once"
 
 
-def test_a_retry_is_recorded_too(user: Any, issuer: ProjectIssuer) -> None:
+def test_a_retry_has_a_row_too(user: Any, issuer: ProjectIssuer) -> None:
     first, _ = issuing.issue(user)
-    answers = [issuer.refresh(first.refresh_token or "") for _ in range(2)]
-    assert only().sequence == 1
-    for tokens in answers:
-        found = records.find(jti(tokens.access_token))
-        assert found is not None
-        assert found.is_live(issuer)
+    answers = [issuer.refresh(first.refresh_token or "") for _ in range(3)]
+    assert [row.sequence for row in rows()] == [0, 1, 1, 1]
+    assert len({row.refresh_jti for row in rows()[1:]}) == 1
+    assert all(found(tokens.access_token).is_live(issuer) for tokens in answers)
+    refresh = found(answers[2].refresh_token)
+    assert (refresh.row, refresh.is_live(issuer)) == (rows()[1], True)
+    assert records.live(user).count() == 1
 
 
 def test_records_that_come_late(user: Any, issuer: ProjectIssuer) -> None:
-    """The answers of one session overtake each other; the row is that of the last token."""
+    """The answers of one session overtake each other, or come twice; one may have no user yet."""
     first = issuer.issue(str(user.pk))
     second = issuer.refresh(first.refresh_token or "")
     JWTConnectAuthToken.objects.all().delete()
-    records.record(second)
-    assert only().user is None
-    for tokens in (first, first, second, second):
-        records.record(tokens, user=user)
-    row = only()
-    assert (row.sequence, row.access_jti, row.previous_jti) == (1, jti(second.access_token), jti(first.access_token))
+    for tokens in (second, second):
+        records.record(tokens)
+    records.record(first, user=user)
+    assert [(row.user, row.sequence) for row in rows()] == [(None, 1), (None, 1), (user, 0)]
+    assert found(second.refresh_token).is_live(issuer)
+    assert not found(first.refresh_token).is_live(issuer)
 
 
 def test_many_record_at_once(user: Any, issuer: ProjectIssuer) -> None:
-    first = issuer.issue(str(user.pk))
+    first, _ = issuing.issue(user)
     answers = [issuer.refresh(first.refresh_token or "") for _ in range(6)]
-    JWTConnectAuthToken.objects.all().delete()
+    JWTConnectAuthToken.objects.exclude(sequence=0).delete()
 
     def record(tokens: Tokens) -> None:
         try:
-            records.record(tokens, user=user)
+            records.record(tokens)
         finally:
             connections["default"].close()
 
     together([partial(record, tokens) for tokens in answers])
-    assert only().sequence == 1
+    assert {(row.user, row.access_jti) for row in rows()[1:]} == {
+        (user, jti(tokens.access_token)) for tokens in answers
+    }
+
+
+def test_a_record_that_comes_after_the_revocation(user: Any, issuer: ProjectIssuer) -> None:
+    first, _ = issuing.issue(user)
+    second = issuer.refresh(first.refresh_token or "")
+    JWTConnectAuthToken.objects.filter(sequence=1).delete()
+    issuer.revoke(session=first.session)
+    records.record(second)
+    assert [row.is_active for row in rows()] == [False, False]
+    assert not records.live(user).exists()
+
+
+def test_a_record_that_fails_breaks_no_refresh(
+    user: Any, issuer: ProjectIssuer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nor the transaction around it."""
+    tokens, _ = issuing.issue(user)
+
+    def no_records(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if "INSERT" in sql and JWTConnectAuthToken._meta.db_table in sql:
+            execute("SELECT 1 FROM no_such_table", (), many, context)
+        return execute(sql, params, many, context)
+
+    with connections["default"].execute_wrapper(no_records), caplog.at_level(logging.ERROR, "jwtconnect_mw.django"):
+        again = issuer.refresh(tokens.refresh_token or "")
+        with transaction.atomic():
+            with pytest.raises(DatabaseError):
+                records.record(again)
+            assert len(rows()) == 1
+    assert len(caplog.records) == 1
+    assert issuer.refresh(again.refresh_token or "")
 
 
 def test_tokens_of_a_client(issuer: ProjectIssuer) -> None:
@@ -187,13 +244,9 @@ def test_tokens_of_a_client(issuer: ProjectIssuer) -> None:
     row = records.record(tokens)
     assert row is not None
     assert (str(row), row.sid, row.refresh_exp) == (f"service: {row.issued_at}", None, None)
-    found = records.find(jti(tokens.access_token))
-    assert found is not None
-    assert found.is_live(issuer)
-    with pytest.raises(IntegrityError):
-        records.record(tokens)
+    assert found(tokens.access_token).is_live(issuer)
     assert issuing.revoke_rows([row]) == 1
-    assert not found.is_live(issuer)
+    assert not found(tokens.access_token).is_live(issuer)
 
 
 @pytest.mark.parametrize("subject", ["x" * 256, "a\0b"])
@@ -225,15 +278,11 @@ def test_case_matters(user: Any) -> None:
 
 def test_what_is_told(user: Any, issuer: ProjectIssuer) -> None:
     tokens, _ = issuing.issue(user, audience=["a", "b"])
-    access, refresh = claims(tokens.access_token), claims(tokens.refresh_token)
-    found = records.find(access["jti"])
-    assert found is not None
-    told = found.to_dict()
+    access = claims(tokens.access_token)
+    told = found(tokens.access_token).to_dict()
     assert told == {name: access[name] for name in told}
     assert set(told) == {"jti", "iat", "exp", "sub", "aud", "client_id", "sid", "auth_time"}
-    found = records.find(refresh["jti"])
-    assert found is not None
-    assert found.to_dict()["exp"] == refresh["exp"]
+    assert found(tokens.refresh_token).to_dict()["exp"] == claims(tokens.refresh_token)["exp"]
     issuing.issue(user, scope="read")
     assert [row.aud for row in records.live(user)] == [[AUDIENCE], ["a", "b"]]
 
@@ -241,9 +290,7 @@ def test_what_is_told(user: Any, issuer: ProjectIssuer) -> None:
 def test_a_token_lives_no_longer_than_it_does(user: Any, issuer: ProjectIssuer) -> None:
     tokens, row = issuing.issue(user)
     assert row is not None
-    access, refresh = (records.find(jti(text)) for text in (tokens.access_token, tokens.refresh_token))
-    assert access is not None
-    assert refresh is not None
+    access, refresh = found(tokens.access_token), found(tokens.refresh_token)
     assert (access.is_live(issuer), refresh.is_live(issuer)) == (True, True)
     for gone in (replace(access, expires_at=None), replace(access, expires_at=int(issuer.clock()))):
         assert not gone.is_live(issuer)
@@ -253,7 +300,7 @@ def test_a_token_lives_no_longer_than_it_does(user: Any, issuer: ProjectIssuer) 
         setattr(row, column, None)
         assert not replace(refresh, row=row).is_live(issuer)
     issuer.revoke(token=tokens.access_token)
-    assert only().is_active, "the session goes on"
+    assert [each.is_active for each in rows()] == [True, True], "the session goes on"
     assert not access.is_live(issuer)
     row.is_active = False
     assert not replace(access, token_id="other", row=row).is_live(issuer)
@@ -263,8 +310,9 @@ def test_revocations_are_noted(user: Any, issuer: ProjectIssuer) -> None:
     pairs = [issuing.issue(user)[0] for _ in range(4)]
 
     def active() -> list[bool]:
-        rows = {row.sid: row.is_active for row in JWTConnectAuthToken.objects.all()}
-        return [rows[tokens.session] for tokens in pairs]
+        states = {tokens.session: {row.is_active for row in rows() if row.sid == tokens.session} for tokens in pairs}
+        assert all(len(state) == 1 for state in states.values()), "all rows of a session say the same"
+        return [True in states[tokens.session] for tokens in pairs]
 
     issuer.revoke(session=pairs[0].session)
     assert active() == [False, True, True, True]
@@ -280,6 +328,7 @@ def test_revocations_are_noted(user: Any, issuer: ProjectIssuer) -> None:
     issuer.revoke(subject=str(user.pk))
     assert active() == [False] * 4
     issuer.revoke(subject="a\0b")
+    issuer.revoke(session="a\0b")
     for event in ("issued", "refreshed", "again"):
         records.note(event, {"session": pairs[0].session})
 
@@ -301,8 +350,10 @@ def test_only_the_newest(user: Any) -> None:
         first, _ = issuing.issue(user)
         second, _ = issuing.issue(user)
         assert [row.sid for row in records.live(user)] == [second.session]
-        states = [records.find(jti(tokens.access_token)) for tokens in (first, second, other)]
-        assert [found is not None and found.is_live(issuer) for found in states] == [False, True, True]
+        assert [found(tokens.access_token).is_live(issuer) for tokens in (first, second, other)] == [False, True, True]
+        issuer.refresh(second.refresh_token or "")
+        records.record(first, user=user, alone=True)
+        assert [row.sid for row in records.live(user)][-1] == second.session, "a late record ends nothing newer"
         with_own_check = {"single_session": True, "is_active": lambda _: True}
     with issuing_project(with_own_check) as issuer:
         for _ in range(2):
@@ -317,24 +368,29 @@ def aged(row: JWTConnectAuthToken, hours: float) -> None:
 
 
 def test_rows_go_when_their_tokens_have_expired(user: Any, issuer: ProjectIssuer) -> None:
-    rows = [issuing.issue(user)[1] for _ in range(5)]
-    for row in rows[:3]:
+    pairs = [issuing.issue(user)[1] for _ in range(6)]
+    for row in pairs[:4]:
         assert row is not None
         aged(row, 3)
-    JWTConnectAuthToken.objects.filter(pk=rows[2].pk).update(previous_expire_at=timezone.now() + AN_HOUR)  # type: ignore[union-attr]  # it was recorded
+    lasting, client = pairs[2:4]
+    JWTConnectAuthToken.objects.filter(pk=lasting.pk).update(access_expire_at=timezone.now() + AN_HOUR)  # type: ignore[union-attr]  # it was recorded
+    JWTConnectAuthToken.objects.filter(pk=client.pk).update(refresh_expire_at=None)  # type: ignore[union-attr]  # as above
     JWTConnectAuthToken.objects.create(user=user)
     assert records.purge(keep=4 * 3600.0) == 0
-    assert [records.purge(limit=2), records.purge(limit=2), records.purge(limit=2)] == [2, 1, 0]
-    assert JWTConnectAuthToken.objects.count() == 3
+    assert [records.purge(limit=2), records.purge(limit=2), records.purge(limit=2)] == [2, 2, 0]
+    assert rows() == [lasting, *pairs[4:]]
 
 
 def test_new_rows_pay_for_old_ones(user: Any) -> None:
-    for _ in range(4):
-        row = issuing.issue(user)[1]
+    """So that there are never many more than those of tokens that are good, and of a day."""
+    pairs = [issuing.issue(user)[1] for _ in range(4)]
+    for row, hours in zip(pairs, (26, 26, 26, 20), strict=True):
         assert row is not None
-        aged(row, 24 * 31)
-    issuing.issue(user)
-    assert JWTConnectAuthToken.objects.count() <= 3
+        aged(row, hours)
+    tokens, _ = issuing.issue(user)
+    assert len(rows()) == 3
+    issuing.issuer().refresh(tokens.refresh_token or "")
+    assert rows()[0] == pairs[3]
 
 
 def test_receivers_are_told(user: Any, issuer: ProjectIssuer) -> None:
@@ -355,7 +411,7 @@ def test_receivers_are_told(user: Any, issuer: ProjectIssuer) -> None:
         records.tokens_issued.disconnect(issued)
         records.tokens_refreshed.disconnect(refreshed)
     assert row is not None
-    assert told == [("issued", (row.pk, first)), ("refreshed", (row.pk, second))]
+    assert told == [("issued", (row.pk, first)), ("refreshed", (rows()[-1].pk, second))]
 
 
 class Views:
@@ -367,7 +423,24 @@ class Views:
     def refresh(request: HttpRequest) -> HttpResponse:
         return HttpResponse(issuing.issuer().refresh(Views.presented).access_token)
 
-    urlpatterns = (path("refresh", refresh),)
+    @staticmethod
+    def fails(request: HttpRequest, what: str) -> HttpResponse:
+        """After it was told that its write is done, or that it is not."""
+        issuer = issuing.issuer()
+        try:
+            issuer.refresh(Views.presented) if what == "refresh" else issuer.revoke(token=Views.presented)
+            Views.told = "done"
+        except GrantError as error:
+            Views.told = error.reason
+        raise ZeroDivisionError
+
+    @staticmethod
+    def revokes(request: HttpRequest) -> HttpResponse:
+        issuing.issuer().revoke(token=Views.presented)
+        return HttpResponse("done")
+
+    told = ""
+    urlpatterns = (path("refresh", refresh), path("fails/<what>", fails))
 
 
 def test_a_view_that_fails_undoes_no_revocation(user: Any, issuer: ProjectIssuer) -> None:
@@ -388,3 +461,39 @@ def test_a_view_that_fails_undoes_no_revocation(user: Any, issuer: ProjectIssuer
     with pytest.raises(GrantError):
         issuer.refresh(first.refresh_token or "")
     assert issuer.revocations.is_revoked(*identity)
+
+
+@pytest.mark.parametrize("atomic", [(), ("default",), ("revoked",), ("default", "revoked")], ids="+".join)
+def test_a_list_in_an_sqlite_file_of_its_own(user: Any, tmp_path: Path, atomic: tuple[str, ...]) -> None:
+    """A view that fails loses nothing that it was told is done, whichever database has ATOMIC_REQUESTS."""
+    with (
+        with_sqlite(tmp_path / "revoked.sqlite3", "revoked") as alias,
+        issuing_project(revocations=lambda: OrmRevocationList(alias)) as issuer,
+        override_settings(ROOT_URLCONF=Views),
+    ):
+        works = alias not in atomic
+        warned = {problem.id for problem in run_checks(include_deployment_checks=True)}
+        assert "jwtconnect_mw.W008" not in warned
+        for name in atomic:
+            connections[name].settings_dict["ATOMIC_REQUESTS"] = True
+        try:
+            warned = {problem.id for problem in run_checks(include_deployment_checks=True)}
+            assert ("jwtconnect_mw.W008" in warned) is not works
+            for what in "refresh", "revoke":
+                tokens, _ = issuing.issue(user)
+                Views.presented = tokens.refresh_token or ""
+                assert Client(raise_request_exception=False).get(f"/fails/{what}").status_code == 500
+                assert Views.told == ("done" if works else ServiceUnavailable.reason)
+                access, refresh = found(tokens.access_token), found(tokens.refresh_token)
+                assert access.is_live(issuer) is (what == "refresh" or not works)
+                assert refresh.is_live(issuer) is not works, "spent, or revoked"
+
+            class Opened:
+                urlpatterns = (path("revokes", open_view(Views.revokes)),)
+
+            with override_settings(ROOT_URLCONF=Opened):
+                assert Client().get("/revokes").content == b"done", "the endpoints are in no transaction"
+            assert not refresh.is_live(issuer)
+        finally:
+            for name in atomic:
+                connections[name].settings_dict["ATOMIC_REQUESTS"] = False

@@ -84,6 +84,14 @@ class ScopedByMethod(Scoped):
         return Response()
 
 
+class ScopedReading(Scoped):
+    required_scopes: Any = {"GET": ["admin"]}  # noqa: RUF012
+
+
+class ScopedReadingOnly(Scoped):
+    required_scopes: Any = {"GET": ["admin"], "HEAD": []}  # noqa: RUF012
+
+
 class Unscoped(Scoped):
     required_scopes: Any = ()
 
@@ -130,6 +138,8 @@ class Urls:
         path("sessions", SessionsFirst.as_view()),
         path("scoped", Scoped.as_view()),
         path("by-method", ScopedByMethod.as_view()),
+        path("reading", ScopedReading.as_view()),
+        path("reading-only", ScopedReadingOnly.as_view()),
         path("unscoped", Unscoped.as_view()),
         path("wrong", WronglyScoped.as_view()),
         path("plain", plain),
@@ -293,11 +303,15 @@ def test_scopes_of_a_view() -> None:
         assert client.get("/by-method", **ALICE).status_code == 200
         assert client.post("/by-method", **ALICE).status_code == 403
         assert client.post("/by-method", **admin).status_code == 200
+        for method in client.get, client.head:
+            assert method("/reading", **ALICE).status_code == 403
+            assert method("/reading", **admin).status_code == 200
+        assert client.head("/reading-only", **ALICE).status_code == 200
         assert client.get("/unscoped", **ALICE).status_code == 200
         assert client.get("/unscoped").status_code == 401
         with pytest.raises(ConfigurationError, match="required_scopes"):
             client.get("/wrong", **ALICE)
-    assert reasons == ["insufficient_scope", "no_credentials", "insufficient_scope", "no_credentials"]
+    assert reasons == ["insufficient_scope", "no_credentials", *["insufficient_scope"] * 3, "no_credentials"]
 
 
 def test_the_openapi_document() -> None:

@@ -587,9 +587,9 @@ def test_a_cursor_that_is_too_old(revocations: OrmRevocationList, alias: str) ->
 def test_a_change_while_it_is_asked(revocations: OrmRevocationList, alias: str) -> None:
     """Between the first query and the last: the place is that of the last entry told."""
     revocations.revoke_token(ISSUER, "x")
-    state = revocations._state()
+    state = revocations._journal.state()
     revocations.revoke_token(ISSUER, "y")
-    revocations._state = lambda: state  # type: ignore[method-assign]  # as it was a moment ago
+    revocations._journal.state = lambda: state  # type: ignore[method-assign]  # as it was a moment ago
     found = revocations.changes(None)
     again = OrmRevocationList(alias, clock=revocations._clock)
     assert [change.name for change in found.entries] == ["x", "y"]

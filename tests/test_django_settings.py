@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import sys
 import time
 from collections.abc import Mapping
@@ -24,7 +26,8 @@ from jwtconnect_mw import ANY_AUDIENCE, ConfigurationError, TrustedIssuer
 from jwtconnect_mw.django import conf
 from jwtconnect_mw.django.apps import JWTConnectConfig
 from jwtconnect_mw.django.conf import wiring
-from jwtconnect_mw.django.options import KNOWN
+from jwtconnect_mw.django.options import ISSUER as ISSUER_NAMES
+from jwtconnect_mw.django.options import KNOWN, POLICY
 from jwtconnect_mw.django.revocations import OrmRevocationList
 from jwtconnect_mw.revocation import MemoryRevocationList, SQLiteRevocationList
 
@@ -86,6 +89,15 @@ def test_good_settings_have_no_problem() -> None:
     assert found(issuing(), middleware=[*SESSIONS, MIDDLEWARE]) == []
 
 
+async def look_later(token: Any) -> None:
+    """What would always be true."""
+
+
+class Later:
+    async def __call__(self, token: Any) -> None:
+        """As above."""
+
+
 def own(**issuer: Any) -> dict[str, Any]:
     return issuing(issuer)
 
@@ -137,11 +149,26 @@ PROBLEMS: dict[str, tuple[str, str, Any]] = {
     "what is refused": ("E006", "path: in the mind", verifying(revocations=f"{__name__}.make_wrong")),
     "what fails": ("E006", "RuntimeError", verifying(revocations=f"{__name__}.fail")),
     "a file that is none": ("E006", "path", verifying(revocations="/no/such/folder/revoked.db")),
-    "a clock": ("E006", "callable", issuing(clock=5)),
+    "a clock": ("E004", "clock", issuing(clock=5)),
+    "a clock that tells no number": ("E006", "number", issuing(clock=lambda: "noon")),
     "user": ("E007", "user", verifying(user="session")),
     "a claim": ("E007", "user_claim", verifying(user_claim=None)),
     "a field": ("E007", "nickname", verifying(user="database", user_lookup="nickname")),
     "a field for the primary key": ("E007", "user_pk", verifying(user_claim="user_pk", user_lookup="username")),
+    "an async function": ("E007", "async", verifying(user="database", user_lookup=look_later)),
+    "an async object": ("E007", "async", verifying(user="database", user_lookup=Later())),
+    "a function of nobody": ("E007", "database", verifying(user_lookup=make_list)),
+    "a function that is not there": ("E002", "no.such", verifying(user="database", user_lookup="no.such")),
+    "a module in place of a function": ("E007", "user_lookup", verifying(user="database", user_lookup="os.path")),
+    "an observer": ("E004", "observer", verifying(observer=5)),
+    "an observer that is none": ("E004", "observer", verifying(observer="os.path")),
+    "on_refused": ("E004", "on_refused", verifying(on_refused=f"{__name__}.told")),
+    "token_id": ("E005", "token_id", own(token_id=5)),
+    "the hook for claims": ("E005", "claims", own(claims={"a": 1})),
+    "the hook for events": ("E005", "on_event", own(on_event=f"{__name__}.told")),
+    "trust_http": ("E009", "trust_http", verifying({"trust_http": "no"})),
+    "single_session": ("E009", "single_session", own(single_session="no")),
+    "preflight": ("E009", "preflight", verifying(preflight="no")),
     "several issuers of users": ("E007", "user_issuers", two_issuers(user="database")),
     "issuers of users": ("E007", "user_issuers", verifying(user_issuers=ISSUER)),
     "issuers of users that are not trusted": ("E007", "no trusted", verifying(user_issuers=["https://no.example"])),
@@ -205,11 +232,51 @@ def test_the_middleware_of_the_cache_must_be_before_it() -> None:
         (issuing({"clients": {"web": "s" * 40}}, revocations="orm"), ["W009"]),
         (issuing({"clients": {"a": {"secret": "s" * 40}, "b": f"sha256:{'0' * 64}"}}, revocations="orm"), []),
         ({"issuers": TrustedIssuer(ISSUER, audience="a", keys=jwks())}, []),
+        ({"issuers": TrustedIssuer("http://as.example", audience="a", keys=jwks())}, ["W004"]),
+        ({"issuers": TrustedIssuer(ISSUER, audience="a", keys="http://localhost:1/jwks")}, ["W004"]),
+        ({"issuers": [TrustedIssuer(ISSUER, audience="a", keys=b"x" * 32, algorithms=["HS256"])]}, ["W001", "W002"]),
+        ({"issuers": [TrustedIssuer(ISSUER, audience="a", keys=b"x" * 48, algorithms=["HS256"])]}, ["W001"]),
+        (verifying() | {"keys": {"keys": [5]}}, []),
     ],
 )  # fmt: skip
 def test_a_deployment_is_warned(settings: Any, expected: list[str]) -> None:
     assert ids(settings, deploy=True) == expected
     assert ids(settings) == []
+
+
+def test_secrets_in_files_are_looked_at(tmp_path: Path) -> None:
+    place = tmp_path / "keys.json"
+    place.write_text(json.dumps({"keys": [OCTETS]}))
+    policy = TrustedIssuer(ISSUER, audience="a", keys=place, algorithms=["HS256"])
+    assert ids({"issuers": policy}, deploy=True) == ["W001", "W002"]
+    place.unlink()
+    assert ids({"issuers": policy}, deploy=True) == ["W001"]
+
+
+def test_an_attribute_that_no_user_has_is_told() -> None:
+    missing = issuing(claims_map={"email": "email", "get_full_name": "name", "nick": "nickname"})
+    ((id, text),) = found(missing, middleware=[])
+    assert (id, "'nick'" in text) == ("W011", True)
+    assert ids(verifying(claims_map={"nick": "nickname"}), middleware=[]) == [], "of users made of claims"
+    with_own = {"JWTAUTH_KEY": "x" * 48, "JWTAUTH_ALGORITHM": "HS256", "JWTAUTH_ISSUER": "https://as.example"}
+    assert ids(None, middleware=[], JWTAUTH_CLAIMS_MAP={"nick": "nickname"}, **with_own) == ["W011"]
+    assert ids(None, middleware=[], **with_own) == []
+
+
+ODD = (5, -1, 0.5, True, None, "", "x", "os.path", "\ud800", b"", b"x", [], [5], [None], {}, {5: 5}, {"keys": 5},
+       {"keys": [5]}, object(), int, float("nan"), 10**400)  # fmt: skip
+"""Values that one option or another may not have."""
+
+
+@pytest.mark.parametrize("name", [*sorted(KNOWN), *(f"issuer/{name}" for name in ISSUER_NAMES),
+                                  *(f"issuers/{name}" for name in POLICY)])  # fmt: skip
+def test_no_value_makes_the_checks_fail(name: str) -> None:
+    place, _, option = name.rpartition("/")
+    for value in ODD:
+        settings = {"": {**issuing(), name: value}, "issuer": issuing({option: value}),
+                    "issuers": verifying({option: value})}[place]  # fmt: skip
+        problems = ids(settings, deploy=True, middleware=[])
+        assert all(re.fullmatch(r"[EW]\d{3}", id) for id in problems)
 
 
 def test_older_settings_beside_newer_ones_are_warned_of() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from .django_users import clean, issuing_project, make_user
 
 # Django's settings must be there first.
+from django.apps import apps  # isort: skip
 from django.contrib.auth import authenticate, get_user_model, login, logout  # isort: skip
 from django.contrib.auth.hashers import make_password  # isort: skip
 from django.contrib.auth.models import AnonymousUser  # isort: skip
@@ -19,11 +21,14 @@ from django.contrib.sessions.backends.db import SessionStore  # isort: skip
 from django.db import models, transaction  # isort: skip
 from django.http import HttpRequest  # isort: skip
 from django.test import override_settings  # isort: skip
+from django.utils import timezone  # isort: skip
 
 from jwtconnect_mw.django import issuing, records, signals
+from jwtconnect_mw.django.actions import remove_older_tokens
 from jwtconnect_mw.django.issuers import ProjectIssuer
 from jwtconnect_mw.django.models import JWTConnectAuthToken
 
+AN_HOUR = timedelta(hours=1)
 ALL = dict.fromkeys(signals.SETTINGS, True)
 
 
@@ -129,6 +134,40 @@ def test_a_logout_ends_the_session_of_its_login(issuer: ProjectIssuer, user: Any
     assert live(user) == [False, True]
 
 
+def test_a_logout_ends_access_tokens_that_outlast_the_refresh_token(user: Any) -> None:
+    """Whatever the records say of the session."""
+    with issuing_project({"access_lifetime": 7200}, **ALL) as issuer:
+        for forget in False, True:
+            asked = request()
+            login(asked, user)
+            if forget:
+                JWTConnectAuthToken.objects.all().delete()
+            else:
+                JWTConnectAuthToken.objects.update(refresh_expire_at=timezone.now() - AN_HOUR)
+                assert not records.live(user).exists()
+            sid = asked.session[signals.SESSION_KEY]
+            logout(asked)
+            assert issuer.revocations.is_revoked(issuer.issuer, None, sid, None, None, issuer.clock())
+
+
+def test_access_tokens_that_outlast_the_refresh_token_end_with_the_others() -> None:
+    with issuing_project({"access_lifetime": 7200}, user="database", user_lookup="username") as issuer:
+        user = make_user()
+        outlasting, _ = issuing.issue(user)
+        JWTConnectAuthToken.objects.update(refresh_expire_at=timezone.now() - AN_HOUR)
+        newer, _ = issuing.issue(user)
+        again = issuer.refresh(newer.refresh_token or "")
+        assert remove_older_tokens(user) == 1
+        assert live(user) == [False, True, True]
+        assert remove_older_tokens(user) == 0
+        user.username = "alicia"
+        user.save()
+        issuing.revoke_user(user)
+        assert live(user) == [False] * 3
+        assert remove_older_tokens(user) == 0
+        assert {outlasting.session, again.session} == {row.sid for row in JWTConnectAuthToken.objects.all()}
+
+
 @pytest.mark.parametrize("made_by_logins", [False, True])
 def test_a_logout_that_knows_no_session_ends_all_where_no_login_makes_one(user: Any, made_by_logins: bool) -> None:
     with issuing_project(revoke_on_logout=True, issue_on_login=made_by_logins):
@@ -210,6 +249,28 @@ def test_what_ends_all_sessions(issuer: ProjectIssuer, user: Any, change: Any) -
     assert live(other) == [True]
 
 
+def test_what_is_done_through_a_proxy_of_the_user_model(issuer: ProjectIssuer, user: Any) -> None:
+    try:
+
+        class Staff(get_user_model()):  # type: ignore[misc]  # whatever it is
+            class Meta:
+                proxy = True
+                app_label = "auth"
+
+        signals.connect()
+        issuing.issue(user)
+        staff = Staff.objects.get(pk=user.pk)
+        other_password(staff)
+        assert live(user) == [False]
+        tokens, _ = issuing.issue(user)
+        staff.delete()
+        gone = issuer.issuer, None, tokens.session, str(user.pk), issuer.clock() - 1, issuer.clock()
+        assert issuer.revocations.is_revoked(*gone)
+    finally:
+        apps.all_models["auth"].pop("staff", None)
+        apps.clear_cache()
+
+
 def test_a_user_that_is_gone(issuer: ProjectIssuer, user: Any) -> None:
     tokens, _ = issuing.issue(user)
     deleted(user)
@@ -217,6 +278,18 @@ def test_a_user_that_is_gone(issuer: ProjectIssuer, user: Any) -> None:
     assert issuer.revocations.is_revoked(
         issuer.issuer, None, tokens.session, str(user.pk), issuer.clock() - 1, issuer.clock()
     )
+
+
+def test_a_user_that_is_gone_and_had_another_name() -> None:
+    """Sessions that began under the older name are found by their rows, which go with the user."""
+    with issuing_project(user="database", user_lookup="username", **ALL) as issuer:
+        user = make_user()
+        tokens, _ = issuing.issue(user)
+        user.username = "alicia"
+        user.save()
+        deleted(user)
+        gone = issuer.issuer, None, tokens.session, "alice", issuer.clock() - 1, issuer.clock()
+        assert issuer.revocations.is_revoked(*gone)
 
 
 def renamed(user: Any) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import issuing, records
+from . import issuing
+from .recorded import unexpired
 
 
 def remove_older_tokens(user: Any) -> int:
@@ -12,4 +13,6 @@ def remove_older_tokens(user: Any) -> int:
 
     Raises ServiceUnavailable, and ConfigurationError where the settings name no issuer.
     """
-    return issuing.revoke_rows(records.live(user)[1:])
+    rows = unexpired(user)
+    newest = rows.first()
+    return 0 if newest is None else issuing.revoke_rows(rows.exclude(sid=newest.sid))

@@ -1,4 +1,7 @@
-"""The token pairs in the admin: to look at and to revoke, not to change. There is no token text to show."""
+"""The token pairs in the admin: to look at and to revoke, not to change. There is no token text to show.
+
+A session has a row for each pair; revoking one ends all of them.
+"""
 
 from __future__ import annotations
 
@@ -19,14 +22,14 @@ from .models import JWTConnectAuthToken
 class JWTConnectAuthTokenAdmin(admin.ModelAdmin):
     """Who may change token pairs may revoke them. Who may delete them does so only by deleting their user."""
 
-    list_display = ("user", "issued_at", "access_expire_at", "refresh_expire_at", "is_active", "client_id")
+    list_display = ("user", "issued_at", "access_expire_at", "refresh_expire_at", "is_active", "client_id", "sid")
     list_filter = ("issued_at", "is_active", "access_expire_at", "refresh_expire_at")
     list_select_related = ("user",)
     actions = ("revoke",)
 
     def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:  # noqa: ARG002  # as Django calls it
         name = get_user_model().USERNAME_FIELD
-        return (f"user__{name}", "access_jti", "refresh_jti", "previous_jti", "sid", "sub")
+        return (f"user__{name}", "access_jti", "refresh_jti", "sid", "sub")
 
     def has_add_permission(self, request: HttpRequest) -> bool:  # noqa: ARG002  # as above
         return False

@@ -15,11 +15,13 @@ W002 a short secret                   W006 signing keys in memory
 W003 a list of one process            W007 JWTAUTH_* beside an issuer of JWTCONNECT_MW
 W004 an issuer by http                W008 a list on SQLite with ATOMIC_REQUESTS
 W009 a secret that debug pages show    W010 the cache's middleware is behind ours
+W011 claims_map names no attribute
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -28,8 +30,8 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import connections
 
 from .._jwk import ALGORITHMS
-from .._strict import b64url_decode
-from ..policy import AnyAudience
+from ..keys.sources import SourceError, no_fetch
+from ..policy import AnyAudience, TrustedIssuer
 from . import legacy
 from .conf import STAGES, Wiring
 from .problems import SettingProblem
@@ -76,6 +78,16 @@ def _problems() -> Iterator[CheckMessage]:
             if str(problem) not in told:
                 told.add(str(problem))
                 yield Error(str(problem), id=problem.id)
+    if not told:
+        yield from _unmapped(wired)
+
+
+def _unmapped(wired: Wiring) -> Iterator[CheckMessage]:
+    """The older package's default is for the user model of Django, and others may lack some of it."""
+    if wired.issuer is not None and wired.options.get("claims_map") is not legacy.CLAIMS_MAP:
+        for attribute in wired.users.claims_map.unknown(wired.users.model):
+            text = f"claims_map: the user model has no attribute {attribute!r}, so its claim will be missing."
+            yield Warning(text, id="jwtconnect_mw.W011")
 
 
 def _misplaced(middleware: list[str]) -> Iterator[CheckMessage]:
@@ -98,16 +110,11 @@ def _secrets(wired: Wiring) -> Iterator[str]:
 
 
 def _shared_secrets(wired: Wiring) -> Iterator[bytes]:
-    given = wired.options.get("issuers", ())
-    entries = given if isinstance(given, (list, tuple)) else [given]
-    own = wired.issuer.keys.trusted() if wired.issuer is not None else {}
-    for entry in [own, wired.options, *(entry for entry in entries if isinstance(entry, dict))]:
-        keys = entry.get("keys")
-        if isinstance(keys, (bytes, bytearray)):
-            yield bytes(keys)
-        elif isinstance(keys, Mapping):
-            jwks = keys.get("keys", [keys])
-            yield from (b64url_decode(jwk["k"].encode()) for jwk in jwks if jwk.get("kty") == "oct")
+    for policy in wired.policies:
+        if not policy.source.remote:
+            with suppress(SourceError):  # a file that is gone by now
+                keys = policy.source.load(no_fetch, 0.0, 0.0).keys
+                yield from (key.key for key in keys.bundle if key.kty == "oct")
 
 
 def _list(wired: Wiring) -> Iterator[str]:
@@ -124,10 +131,14 @@ def _list(wired: Wiring) -> Iterator[str]:
 
 def _issuers(wired: Wiring) -> Iterator[str]:
     for policy in wired.policies:
-        if policy.issuer.startswith("http://"):
+        if _is_plain(policy):
             yield f"W004 The issuer {policy.issuer} is not https: who is on the way may replace its keys."
         if isinstance(policy.audience, AnyAudience):
             yield f"W005 Tokens of {policy.issuer} are accepted whatever their audience."
+
+
+def _is_plain(policy: TrustedIssuer) -> bool:
+    return "http" in (urlsplit(url).scheme for url in (policy.issuer, getattr(policy.source, "url", "")))
 
 
 def _keys(wired: Wiring) -> Iterator[str]:

@@ -93,7 +93,7 @@ class Wiring:
         where = "JWTAUTH_*" if self.legacy else f"{NAME}['issuer']"
         if not isinstance(given, Mapping):
             raise SettingProblem("E005", f"{where} is a dict of the arguments of Issuer.")
-        arguments = checked(given, ISSUER, where)
+        arguments = checked(given, ISSUER, where, "E005")
         for name in ("issuer", "audience"):
             if name not in arguments:
                 raise SettingProblem("E005", f"{where}: {name!r} is missing.")
@@ -121,8 +121,10 @@ class Wiring:
     def _check_user_issuers(self, trusted: set[str]) -> None:
         """Two issuers may call different people the same, so it must be said whose names are those of the rows."""
         chosen = self.users.issuers
-        if chosen is None and self.user == "database" and len(trusted) > 1:
-            problem = f"{NAME}['user_issuers']: several issuers are trusted: name those whose tokens name local users."
+        undecided = chosen is None and self.users.function is None
+        if undecided and self.user == "database" and len(trusted) > 1:
+            problem = (f"{NAME}['user_issuers']: several issuers are trusted: name those whose tokens name local "
+                       "users, or give a function as 'user_lookup'.")  # fmt: skip
             raise SettingProblem("E007", problem)
         if chosen is not None and not chosen <= trusted:
             raise SettingProblem("E007", f"{NAME}['user_issuers']: {min(chosen - trusted)!r} is no trusted issuer.")
@@ -140,7 +142,7 @@ class Wiring:
         if not isinstance(given, Mapping):
             raise SettingProblem("E003", f"{where}: each is a dict of the arguments of TrustedIssuer, or a name.")
         arguments: dict[str, Any] = {name: self.options[name] for name in _SHARED if name in self.options}
-        arguments.update(checked(given, POLICY, where))
+        arguments.update(checked(given, POLICY, where, "E003"))
         name = arguments.pop("issuer", "")
         if "audience" not in arguments:
             raise SettingProblem("E003", f"{where}: the audience of {name!r} is missing.")

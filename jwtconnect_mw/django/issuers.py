@@ -12,7 +12,8 @@ from ..issuer import Issuer, Tokens
 from ..issuer.errors import InactiveSubject, InvalidRequest
 from ..issuer.inspection import Caller
 from ..token import AccessToken
-from .users import USER_PK, Users
+from .claims_map import USER_PK
+from .users import Users
 
 _log = logging.getLogger("jwtconnect_mw.django")
 
@@ -91,7 +92,8 @@ def is_same_user(caller: AccessToken, user_pk: object) -> bool:
 def _user_of(text: str) -> object:
     """Of a token that was verified: the claim stands in access tokens, and among what refresh tokens carry."""
     claims = json_object.read(b64url_decode(text.split(".")[1].encode()))
-    return {**claims.get("claims", {}), **claims}.get(USER_PK)
+    carried = claims.get("claims")
+    return {**(carried if isinstance(carried, dict) else {}), **claims}.get(USER_PK)
 
 
 def project_issuer(
@@ -142,7 +144,7 @@ def _of_user(users: Users, known: Mapping[str, Any], *, strict: bool) -> dict[st
     if not users.can_find(known):
         return {}
     try:
-        return users.claims(users.load(known))
+        return users.claims_map.of(users.load(known))
     except InactiveUser:
         if strict:
             raise InactiveSubject from None

@@ -8,10 +8,10 @@ from typing import Any
 from ..errors import ConfigurationError
 from ..issuer import Tokens
 from ..issuer.hooks import ask_list
-from . import records
 from .conf import wiring
 from .issuers import ProjectIssuer
 from .models import JWTConnectAuthToken
+from .recorded import all_rows, unexpired
 
 
 def issuer() -> ProjectIssuer:
@@ -43,7 +43,7 @@ def revoking(user: Any) -> Callable[[], None]:
     of somebody else by now.
     """
     subject = wiring().users.subject(user)
-    rows = list(records.live(user).exclude(sub=subject))
+    rows = list(unexpired(user).exclude(sub=subject))
 
     def revoke() -> None:
         issuer().revoke(subject=subject)
@@ -68,12 +68,13 @@ def revoke_rows(rows: Iterable[JWTConnectAuthToken]) -> int:
 
     Raises ServiceUnavailable.
     """
-    number = 0
-    for row in list(rows):
-        if row.sid is not None:
-            issuer().revoke(session=row.sid)
-        elif row.access_jti is not None:
+    every = list(rows)
+    sessions = {row.sid for row in every if row.sid is not None}
+    alone = [row for row in every if row.sid is None]
+    for sid in sessions:
+        issuer().revoke(session=sid)  # which is noted in all its rows
+    for row in alone:
+        if row.access_jti is not None:
             revoke_access(row.access_jti, row.access_exp)
-        JWTConnectAuthToken._base_manager.using(row._state.db).filter(pk=row.pk).update(is_active=False)
-        number += 1
-    return number
+        all_rows().filter(pk=row.pk).update(is_active=False)
+    return len(sessions) + len(alone)

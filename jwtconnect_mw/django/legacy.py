@@ -11,9 +11,9 @@ from django.utils.module_loading import import_string
 from ..errors import ConfigurationError
 from ..issuer import SigningKeys
 from ..issuer.shared import SHARED_ALGORITHMS, SharedSecret
+from .claims_map import USER_PK
 from .material import certified, names_file, signing_source
 from .problems import SettingProblem
-from .users import USER_PK
 
 CLAIMS_MAP = {"username": "username", "first_name": "given_name", "last_name": "family_name", "email": "email"}
 HANDLERS = (
@@ -23,6 +23,9 @@ HANDLERS = (
 )
 """What names our own key provider, then and now."""
 _NAMES = ("JWTAUTH_KEY", "JWTAUTH_CERT", "JWTAUTH_ISSUER", "JWTAUTH_ALGORITHM", "JWTAUTH_KEYJAR_HANDLER")
+
+
+_SWITCHES = ("JWTAUTH_ALLOW_REFRESH", "JWTAUTH_MULTIPLE_TOKENS", "JWTAUTH_UPDATE_LAST_LOGIN")
 
 
 def is_used(settings: Any) -> bool:
@@ -39,8 +42,13 @@ def translated(settings: Any) -> dict[str, Any]:
     if not isinstance(issuer, str) or not issuer:
         raise SettingProblem("E010", "JWTAUTH_ISSUER is missing: it is the iss and the aud of every token.")
     schemes = getattr(settings, "JWTAUTH_AUTH_HEADER_TYPES", ("Bearer",))
-    if isinstance(schemes, str) or "bearer" not in [str(scheme).lower() for scheme in schemes]:
+    names = [str(name).lower() for name in schemes] if isinstance(schemes, (list, tuple, set, frozenset)) else []
+    if "bearer" not in names:
         raise SettingProblem("E014", 'JWTAUTH_AUTH_HEADER_TYPES is ("Bearer",): there is no other scheme.')
+    for name in _SWITCHES:
+        # Numbers were as good; a text, also "False", would mean yes.
+        if not isinstance(getattr(settings, name, None), (bool, int, type(None))):
+            raise SettingProblem("E009", f"{name} is True or False.")
     return {
         "issuer": {
             "issuer": issuer,
@@ -71,7 +79,8 @@ def keys(settings: Any) -> SigningKeys | SharedSecret:
         if algorithm in SHARED_ALGORITHMS:
             if names_file(key):
                 raise SettingProblem("E011", "JWTAUTH_KEY is the path of a file; a shared secret is needed, or RS256.")
-            return SharedSecret(key.encode() if isinstance(key, str) else key, algorithm=algorithm)
+            octets = key.encode("utf-8", "surrogatepass") if isinstance(key, str) else key
+            return SharedSecret(octets, algorithm=algorithm)
         source = signing_source(key)
         found = SigningKeys(source, algorithm=algorithm)
     except ConfigurationError as error:

@@ -11,6 +11,7 @@ tokens itself; it trusts them without being told.
 ``user_lookup`` ("pk"), and must be equal to it to the letter. ``user_issuers``: the issuers whose tokens name local
 users; has to be there where several are trusted, because the "7" of one may be somebody else at another. The tokens of
 the others are then refused with 401, and so are those that clients got for themselves from an issuer of one's own.
+``user_lookup`` may be a function as well, from an AccessToken to a user or None, which then decides all that itself.
 Where the subject is no primary key, tokens of one's own carry that as ``user_pk``, which is compared as well.
 ``claims_map``: from attribute of a user to claim, for tokens of one's own.
 The switches of ``signals`` are names as well. What can be called may be a dotted path.
@@ -60,6 +61,7 @@ KNOWN = frozenset(
     ),
 ).union(AUTH, SWITCHES)
 """Every name of the dict."""
+_SWITCHES = SWITCHES | {"replicate", "preflight", "trust_http", "single_session"}
 _CALLABLE = frozenset(
     (
         "on_refused",
@@ -70,9 +72,9 @@ _CALLABLE = frozenset(
         "is_active",
         "on_event",
         "token_id",
-        "scope_claim",
     ),
 )
+_MAYBE_CALLABLE = frozenset(("scope_claim", "user_lookup"))  # or the name of a claim or field
 
 
 def read() -> tuple[dict[str, Any], bool]:
@@ -80,10 +82,7 @@ def read() -> tuple[dict[str, Any], bool]:
     given = getattr(settings, NAME, None)
     if given is not None and not isinstance(given, Mapping):
         raise SettingProblem("E002", f"{NAME} is a dict.")
-    found = checked(given or {}, KNOWN, NAME)
-    for name in sorted((SWITCHES | {"replicate"}).intersection(found)):
-        if not isinstance(found[name], bool):
-            raise SettingProblem("E009", f"{NAME}[{name!r}] is True or False.")
+    found = checked(given or {}, KNOWN, NAME, "E004")
     if "issuers" in found or "issuer" in found:
         return found, False
     if legacy.is_used(settings):
@@ -91,16 +90,26 @@ def read() -> tuple[dict[str, Any], bool]:
     raise SettingProblem("E001", f'{NAME} names neither "issuers" nor "issuer", and there is no JWTAUTH_KEY.')
 
 
-def checked(given: Mapping[Any, Any], known: Collection[str], where: str) -> dict[str, Any]:
-    """A copy with what dotted paths name. Raises SettingProblem for unknown names."""
+def checked(given: Mapping[Any, Any], known: Collection[str], where: str, id: str) -> dict[str, Any]:
+    """A copy with what dotted paths name. ``id``: of the problem for what is no function.
+
+    Raises SettingProblem for unknown names, and for what is no function or no switch where one is needed: much of that
+    would be found out only by a request.
+    """
     unknown = sorted(str(name) for name in given if name not in known)
     if unknown:
         raise SettingProblem(
             "E002", f"{where} has unknown names: {', '.join(unknown)}. Known: {', '.join(sorted(known))}."
         )
-    return {
+    found = {
         name: imported(value, f"{where}[{name!r}]") if _is_path(name, value) else value for name, value in given.items()
     }
+    for name, value in found.items():
+        if name in _SWITCHES and not isinstance(value, bool):
+            raise SettingProblem("E009", f"{where}[{name!r}] is True or False.")
+        if name in _CALLABLE and not callable(value) and (value is not None or name == "clock"):
+            raise SettingProblem(id, f"{where}[{name!r}]: a function is needed, or its dotted path.")
+    return found
 
 
 def imported(path: str, where: str) -> Any:
@@ -112,5 +121,7 @@ def imported(path: str, where: str) -> Any:
 
 
 def _is_path(name: str, value: object) -> bool:
-    """``scope_claim`` may be the name of a claim as well, such as "scp" or a URL."""
-    return name in _CALLABLE and isinstance(value, str) and (name != "scope_claim" or bool(_DOTTED.fullmatch(value)))
+    """A claim is called "scp", or by a URL."""
+    if not isinstance(value, str):
+        return False
+    return name in _CALLABLE or (name in _MAYBE_CALLABLE and bool(_DOTTED.fullmatch(value)))

@@ -13,7 +13,8 @@ from .authentication import refused
 
 
 class TokenHasScopes(BasePermission):
-    """For views with ``required_scopes``: a collection of scopes, or a dict from method to one (others need none).
+    """For views with ``required_scopes``: a collection of scopes, or a dict from method to one (others need none; HEAD,
+    which the view answers as it does GET, needs what GET needs).
 
     403 with the challenge of RFC 6750 where a scope is missing, 401 without a token.
     """
@@ -24,7 +25,8 @@ class TokenHasScopes(BasePermission):
             return False
         needed = getattr(view, "required_scopes", ())
         if isinstance(needed, dict):
-            needed = needed.get(request.method, ())
+            method = "GET" if request.method == "HEAD" and "HEAD" not in needed else request.method
+            needed = needed.get(method, ())
         scopes = checked_scopes("required_scopes", needed)
         if not request.auth.has_scopes(*scopes):
             raise refused(request._request, InsufficientScope(" ".join(dict.fromkeys(scopes))))

@@ -19,13 +19,14 @@ import logging
 from functools import partial
 from typing import Any
 
+from django.apps import apps
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.hashers import get_hasher, identify_hasher, is_password_usable
 from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.core.exceptions import FieldDoesNotExist
 from django.db import transaction
-from django.db.models.signals import post_delete, post_save, pre_save
+from django.db.models.signals import post_save, pre_delete, pre_save
 from django.utils import timezone
 
 from ..issuer import GrantError
@@ -55,10 +56,13 @@ def connect() -> None:
     tokens_refreshed.connect(_touch, sender=JWTConnectAuthToken, dispatch_uid="jwtconnect_mw.last_login")
     user_logged_in.connect(_issue, dispatch_uid="jwtconnect_mw.login")
     user_logged_out.connect(_log_out, dispatch_uid="jwtconnect_mw.logout")
-    user_model = get_user_model()
-    pre_save.connect(_remember, sender=user_model, dispatch_uid="jwtconnect_mw.before")
-    post_save.connect(_compare, sender=user_model, dispatch_uid="jwtconnect_mw.after")
-    post_delete.connect(_deleted, sender=user_model, dispatch_uid="jwtconnect_mw.deleted")
+    # Proxies and children of the user model send signals of their own. Not from all models: a model whose deletion is
+    # listened to has its rows deleted one by one.
+    for model in apps.get_models():
+        if issubclass(model, get_user_model()):
+            pre_save.connect(_remember, sender=model, dispatch_uid="jwtconnect_mw.before")
+            post_save.connect(_compare, sender=model, dispatch_uid="jwtconnect_mw.after")
+            pre_delete.connect(_deleted, sender=model, dispatch_uid="jwtconnect_mw.deleted")
 
 
 def is_on(name: str) -> bool:
@@ -89,7 +93,7 @@ def _issue(request: Any, user: Any, **_: Any) -> None:
 
 
 def _log_out(request: Any, user: Any, **_: Any) -> None:
-    from . import issuing, records
+    from . import issuing
 
     if not is_on("revoke_on_logout") or not isinstance(user, get_user_model()):
         return
@@ -98,8 +102,7 @@ def _log_out(request: Any, user: Any, **_: Any) -> None:
         if not is_on("issue_on_login"):
             _revoke_later(user)
     else:
-        rows = records.live(user).filter(sid=sid)
-        transaction.on_commit(partial(issuing.revoke_rows, rows))
+        transaction.on_commit(partial(issuing.issuer().revoke, session=sid))
 
 
 def _remember(instance: Any, raw: bool, using: str, update_fields: Any, **_: Any) -> None:
@@ -159,6 +162,7 @@ def _is_outdated(encoded: str) -> bool:
 
 
 def _deleted(instance: Any, using: str, **_: Any) -> None:
+    """Asked before, because the rows by which a renamed user's sessions are found go with the user."""
     if is_on("revoke_on_deactivation"):
         _revoke_later(instance, using)
 

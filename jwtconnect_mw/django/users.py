@@ -4,34 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from hashlib import sha256
+from inspect import iscoroutinefunction
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
-from django.core.exceptions import FieldDoesNotExist, MultipleObjectsReturned, ValidationError
+from django.core.exceptions import FieldDoesNotExist, MultipleObjectsReturned, ObjectDoesNotExist, ValidationError
 from django.db import DataError
 from django.db import Error as DatabaseFailure
 
 from ..errors import InactiveUser, Unavailable
-from ..issuer.access import REGISTERED
 from ..token import AccessToken
+from .claims_map import USER_PK, ClaimsMap, plain
 from .principal import TokenUser
 from .problems import SettingProblem
 
 # What a look-up raises for a value that no row can have: a word for a number, half a UUID, a NUL, a number too large.
 _NO_SUCH_VALUE = (ValueError, TypeError, ValidationError, OverflowError, DataError, MultipleObjectsReturned)
+_NOBODY = (ObjectDoesNotExist, *_NO_SUCH_VALUE)
 RETRY_AFTER = 5  # seconds, for a database that does not answer
-
-
-USER_PK = "user_pk"
-"""The claim of our own tokens with the primary key of the user, where the subject is another name of his: names are
-given away and taken again."""
 
 
 class Users:
     """``mode``: "stateless" or "database". ``claim``: the claim that names a user, ``lookup``: the field that it is
-    compared with. ``claims_map``: attribute of a user to claim. ``hashed``: the subject is a digest of the user name.
-    ``lenient``: ``of`` gives None where it would raise. ``own``: the name of the issuer of the project. ``issuers``:
-    those whose tokens name rows, None for all; the tokens of others are refused where rows are asked for.
+    compared with, or a function from a verified token to its user or None. Users of such a project have their primary
+    key as the subject of its own tokens. ``claims_map``: see ClaimsMap. ``hashed``: the subject is a digest of the user
+    name. ``lenient``: ``of`` gives None where it would raise. ``own``: the name of the issuer of the project.
+    ``issuers``: those whose tokens name rows, None for all; the tokens of others are refused where rows are asked for.
 
     Raises SettingProblem.
     """
@@ -50,6 +49,9 @@ class Users:
     ) -> None:
         if mode not in ("stateless", "database"):
             raise SettingProblem("E007", 'JWTCONNECT_MW[\'user\'] is "stateless" or "database".')
+        self.function = _checked_function(lookup, mode) if callable(lookup) else None
+        if self.function is not None:
+            lookup = "pk"
         for name, value in (("user_claim", claim), ("user_lookup", lookup)):
             if not isinstance(value, str) or not value:
                 raise SettingProblem("E007", f"JWTCONNECT_MW[{name!r}] is a non-empty string.")
@@ -57,8 +59,7 @@ class Users:
         if claim == USER_PK and lookup != "pk":
             raise SettingProblem("E007", f"JWTCONNECT_MW['user_lookup'] is \"pk\" where 'user_claim' is {USER_PK!r}.")
         self._lenient, self._own, self.issuers = lenient, own, _checked_issuers(issuers)
-        self.claims_map = _checked_map(claims_map)
-        self._attributes = {claim: attribute for attribute, claim in self.claims_map.items()}
+        self.claims_map = ClaimsMap(claims_map)
         self.model: Any = get_user_model()
         self._attribute = "pk"
         if self.lookup != "pk":
@@ -84,6 +85,9 @@ class Users:
         if self.mode == "stateless":
             return self.stateless(token)
         try:
+            if self.function is not None:
+                # As Django does for its own look-ups: in the thread of the request, where its connections are.
+                return await sync_to_async(self.row, thread_sensitive=True)(token)
             return await self.aload(self._naming_claims(token))
         except InactiveUser:
             if self._lenient:
@@ -91,11 +95,22 @@ class Users:
             raise
 
     def stateless(self, token: AccessToken) -> TokenUser:
-        return TokenUser(token, self._attributes)
+        return TokenUser(token, self.claims_map.attributes)
 
     def row(self, token: AccessToken) -> Any:
-        """The row that a verified token names. Raises InactiveUser."""
-        return self.load(self._naming_claims(token))
+        """The row that a verified token names. Raises InactiveUser and Unavailable."""
+        if self.function is None:
+            return self.load(self._naming_claims(token))
+        self._require_local(token)
+        try:
+            user = self.function(token)
+        except _NOBODY:
+            raise InactiveUser from None
+        except DatabaseFailure:
+            raise Unavailable(RETRY_AFTER) from None
+        if not getattr(user, "is_authenticated", False) or not getattr(user, "is_active", True):
+            raise InactiveUser
+        return user
 
     def load(self, claims: Mapping[str, Any]) -> Any:
         """The row that claims of our own name, by one query. Raises InactiveUser and Unavailable."""
@@ -133,19 +148,17 @@ class Users:
         """
         if self.claim == "sub":
             return {} if self.lookup == "pk" and not self.hashed else {USER_PK: str(user.pk)}
-        return {self.claim: _plain(getattr(user, self._attribute)), USER_PK: str(user.pk)}
+        return {self.claim: plain(getattr(user, self._attribute)), USER_PK: str(user.pk)}
 
-    def claims(self, user: Any) -> dict[str, Any]:
-        """The mapped claims of a user; those that are empty are left out."""
-        found = {claim: _plain(_told(user, attribute)) for attribute, claim in self.claims_map.items()}
-        return {claim: value for claim, value in found.items() if value not in (None, "")}
+    def _require_local(self, token: AccessToken) -> None:
+        if self.issuers is not None and token.issuer not in self.issuers:
+            raise InactiveUser
 
     def _naming_claims(self, token: AccessToken) -> dict[str, Any]:
         """What one issuer calls a subject may be the name of somebody else at another, and a client is no user: its
         own token, which has no session, may not pass for one. Raises InactiveUser.
         """
-        if self.issuers is not None and token.issuer not in self.issuers:
-            raise InactiveUser
+        self._require_local(token)
         if token.issuer == self._own and "sid" not in token.claims and token.subject == token.client_id:
             raise InactiveUser
         names = {self.claim, USER_PK} if token.issuer == self._own else {self.claim}
@@ -168,35 +181,22 @@ class Users:
         return user
 
 
+def _checked_function(function: Any, mode: object) -> Any:
+    where = "JWTCONNECT_MW['user_lookup']"
+    if mode != "database":
+        raise SettingProblem("E007", f"{where}: a function is asked only where 'user' is \"database\".")
+    if iscoroutinefunction(function) or iscoroutinefunction(type(function).__call__):
+        raise SettingProblem("E007", f"{where}: a plain function is needed, not an async one.")
+    return function
+
+
 def _checked_issuers(given: object) -> frozenset[str] | None:
     if given is None:
         return None
-    if not isinstance(given, Collection) or isinstance(given, str) or not all(isinstance(name, str) for name in given):
+    if (
+        not isinstance(given, Collection)
+        or isinstance(given, (str, bytes))
+        or not all(isinstance(name, str) for name in given)
+    ):
         raise SettingProblem("E007", "JWTCONNECT_MW['user_issuers'] is a list of the names of issuers.")
     return frozenset(given)
-
-
-def _checked_map(given: object) -> dict[str, str]:
-    where = "JWTCONNECT_MW['claims_map'] (JWTAUTH_CLAIMS_MAP)"
-    if not isinstance(given, Mapping):
-        raise SettingProblem("E008", f"{where} is a dict from attribute of the user to claim.")
-    for attribute, claim in given.items():
-        if not (isinstance(attribute, str) and isinstance(claim, str) and attribute and claim):
-            raise SettingProblem("E008", f"{where} is a dict from attribute of the user to claim.")
-        if claim in REGISTERED or claim in _NOT_MAPPED:
-            raise SettingProblem("E008", f"{where}: {claim!r} is not a claim that may be set.")
-    return dict(given)
-
-
-_NOT_MAPPED = frozenset(("cnf", "at_hash", "c_hash", "events", "typ", "ttype", USER_PK))
-
-
-def _told(user: Any, attribute: str) -> Any:
-    """An attribute, or what a method such as ``get_full_name`` says."""
-    value = getattr(user, attribute, None)
-    return value() if callable(value) else value
-
-
-def _plain(value: Any) -> Any:
-    """What JSON can say as it is; the text of anything else, such as a UUID or a date."""
-    return value if value is None or isinstance(value, (str, bool, int, float, list, dict)) else str(value)

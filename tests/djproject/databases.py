@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 from django.core.management import call_command
 from django.db import connections
@@ -23,16 +25,28 @@ def migrate(alias: str = "default") -> None:
 @contextmanager
 def with_postgres(alias: str = "postgres") -> Iterator[str]:
     """The alias of a PostgreSQL that has the tables; the server ends with the context."""
-    with postgres() as settings:
-        added = connections.configure_settings({"default": connections.settings["default"], alias: settings})
-        connections.settings[alias] = added[alias]
-        try:
-            migrate(alias)
-            yield alias
-        finally:
-            connections[alias].close()
-            del connections[alias], connections.settings[alias]
-            _migrated.discard(alias)
+    with postgres() as settings, _added(alias, settings):
+        yield alias
+
+
+@contextmanager
+def with_sqlite(path: Path, alias: str) -> Iterator[str]:
+    """The alias of an SQLite file beside the default database."""
+    with _added(alias, {"ENGINE": "django.db.backends.sqlite3", "NAME": str(path), "OPTIONS": {"timeout": 60}}):
+        yield alias
+
+
+@contextmanager
+def _added(alias: str, settings: dict[str, Any]) -> Iterator[None]:
+    added = connections.configure_settings({"default": connections.settings["default"], alias: settings})
+    connections.settings[alias] = added[alias]
+    try:
+        migrate(alias)
+        yield
+    finally:
+        connections[alias].close()
+        del connections[alias], connections.settings[alias]
+        _migrated.discard(alias)
 
 
 def empty(alias: str) -> None:

@@ -44,6 +44,17 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="RevocationMark",
+            fields=[
+                ("serial", models.BigIntegerField(primary_key=True, serialize=False)),
+                ("mark", models.BigIntegerField(unique=True)),
+            ],
+            options={
+                "verbose_name": "mark of a revocation",
+                "verbose_name_plural": "marks of revocations",
+            },
+        ),
+        migrations.CreateModel(
             name="RevocationState",
             fields=[
                 ("id", models.PositiveSmallIntegerField(default=1, primary_key=True, serialize=False)),
@@ -62,21 +73,19 @@ class Migration(migrations.Migration):
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 ("issued_at", models.DateTimeField(blank=True, null=True)),
                 ("access_expire_at", models.DateTimeField(blank=True, null=True)),
-                ("refresh_expire_at", models.DateTimeField(blank=True, db_index=True, null=True)),
+                ("refresh_expire_at", models.DateTimeField(blank=True, null=True)),
                 ("audience", models.TextField(blank=True, null=True, verbose_name="aud")),
-                ("sid", models.CharField(blank=True, max_length=255, null=True, unique=True, verbose_name="session")),
-                ("sub", models.CharField(blank=True, db_index=True, max_length=255, null=True, verbose_name="subject")),
-                ("access_jti", models.CharField(blank=True, max_length=255, null=True, unique=True)),
-                ("refresh_jti", models.CharField(blank=True, max_length=255, null=True, unique=True)),
+                ("sid", models.CharField(blank=True, max_length=255, null=True, verbose_name="session")),
+                ("sub", models.CharField(blank=True, max_length=255, null=True, verbose_name="subject")),
+                ("access_jti", models.CharField(blank=True, max_length=255, null=True)),
+                ("refresh_jti", models.CharField(blank=True, max_length=255, null=True)),
                 ("is_active", models.BooleanField(default=True, verbose_name="not revoked")),
                 ("created", models.DateTimeField(auto_now_add=True)),
                 ("client_id", models.TextField(blank=True, default="", verbose_name="client")),
                 ("scope", models.TextField(blank=True, default="")),
+                ("granted_scope", models.TextField(blank=True, default="", verbose_name="scope of the session")),
                 ("auth_time", models.BigIntegerField(blank=True, null=True, verbose_name="began at")),
                 ("sequence", models.BigIntegerField(default=0)),
-                ("previous_jti", models.CharField(blank=True, db_index=True, max_length=255, null=True)),
-                ("previous_issued_at", models.DateTimeField(blank=True, null=True)),
-                ("previous_expire_at", models.DateTimeField(blank=True, null=True)),
                 (
                     "user",
                     models.ForeignKey(
@@ -86,6 +95,13 @@ class Migration(migrations.Migration):
             ],
             options={
                 "verbose_name": "token pair",
+                "indexes": [
+                    models.Index(fields=["access_jti"], name="jwtconnect_mw_access_jti"),
+                    models.Index(fields=["refresh_jti"], name="jwtconnect_mw_refresh_jti"),
+                    models.Index(fields=["sid"], name="jwtconnect_mw_sid"),
+                    models.Index(fields=["sub"], name="jwtconnect_mw_sub"),
+                    models.Index(fields=["refresh_expire_at", "access_expire_at"], name="jwtconnect_mw_ends"),
+                ],
             },
         ),
     ]

@@ -8,10 +8,16 @@ from typing import Any
 
 from django.db import migrations
 
+from ...revocation.cursors import new_mark
+
 
 def begin(apps: Any, schema_editor: Any) -> None:
-    rows = apps.get_model("jwtconnect_mw", "RevocationState").objects.using(schema_editor.connection.alias)
-    rows.get_or_create(pk=1, defaults={"epoch": secrets.token_hex(16), "birth": int(time.time())})
+    """Its first state has a mark too, so that readers have a place."""
+    using = schema_editor.connection.alias
+    states = apps.get_model("jwtconnect_mw", "RevocationState").objects.using(using)
+    state, _ = states.get_or_create(pk=1, defaults={"epoch": secrets.token_hex(16), "birth": int(time.time())})
+    marks = apps.get_model("jwtconnect_mw", "RevocationMark").objects.using(using)
+    marks.get_or_create(serial=state.serial, defaults={"mark": new_mark()})
 
 
 class Migration(migrations.Migration):

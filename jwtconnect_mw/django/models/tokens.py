@@ -1,4 +1,4 @@
-"""One row for each session: the identifiers and times of its last token pair, for people and for look-ups by ``jti``.
+"""One row for each token pair: its identifiers and times, for people and for look-ups by ``jti``.
 
 Never asked on the way in of a request, and never what a verdict rests on: that is the revocation list.
 """
@@ -16,30 +16,30 @@ from django.utils import timezone
 
 
 class JWTConnectAuthToken(models.Model):
-    """A token pair. ``sid`` is the ``sid`` claim of both, ``sequence`` the number of the refresh token.
+    """A token pair. ``sid`` is the ``sid`` claim of both, ``sequence`` the number of the refresh token in its session.
 
-    ``previous_jti``: of the access token that a refresh replaced last; it stays good until it expires.
+    ``scope``: of the access token. ``granted_scope``: that of the session, which the refresh token has.
     ``is_active``: False where the session was revoked, as far as this table was told.
+    No column is unique: a lost answer that is asked for again has the same refresh token, and nothing about a record
+    may make a refresh fail.
     """
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, null=True, blank=True)
     issued_at = models.DateTimeField(null=True, blank=True)
     access_expire_at = models.DateTimeField(null=True, blank=True)
-    refresh_expire_at = models.DateTimeField(null=True, blank=True, db_index=True)
+    refresh_expire_at = models.DateTimeField(null=True, blank=True)
     audience = models.TextField("aud", null=True, blank=True)
-    sid = models.CharField("session", max_length=255, null=True, blank=True, unique=True)
-    sub = models.CharField("subject", max_length=255, null=True, blank=True, db_index=True)
-    access_jti = models.CharField(max_length=255, null=True, blank=True, unique=True)
-    refresh_jti = models.CharField(max_length=255, null=True, blank=True, unique=True)
+    sid = models.CharField("session", max_length=255, null=True, blank=True)
+    sub = models.CharField("subject", max_length=255, null=True, blank=True)
+    access_jti = models.CharField(max_length=255, null=True, blank=True)
+    refresh_jti = models.CharField(max_length=255, null=True, blank=True)
     is_active = models.BooleanField("not revoked", default=True)
     created = models.DateTimeField(auto_now_add=True)
     client_id = models.TextField("client", blank=True, default="")
     scope = models.TextField(blank=True, default="")
+    granted_scope = models.TextField("scope of the session", blank=True, default="")
     auth_time = models.BigIntegerField("began at", null=True, blank=True)
     sequence = models.BigIntegerField(default=0)
-    previous_jti = models.CharField(max_length=255, null=True, blank=True, db_index=True)
-    previous_issued_at = models.DateTimeField(null=True, blank=True)
-    previous_expire_at = models.DateTimeField(null=True, blank=True)
 
     # The texts of a pair that ``create`` has just made; in memory only.
     access_token: str | None = None
@@ -47,6 +47,14 @@ class JWTConnectAuthToken(models.Model):
 
     class Meta:
         verbose_name = "token pair"
+        # Not by ``db_index``, which PostgreSQL would give two indexes for each text.
+        indexes = (
+            models.Index(fields=("access_jti",), name="jwtconnect_mw_access_jti"),
+            models.Index(fields=("refresh_jti",), name="jwtconnect_mw_refresh_jti"),
+            models.Index(fields=("sid",), name="jwtconnect_mw_sid"),
+            models.Index(fields=("sub",), name="jwtconnect_mw_sub"),
+            models.Index(fields=("refresh_expire_at", "access_expire_at"), name="jwtconnect_mw_ends"),
+        )
 
     def __str__(self) -> str:
         return f"{self.user or self.sub}: {self.issued_at}"

@@ -1,0 +1,109 @@
+"""Looks up what was issued: a token by its ``jti``, the sessions of a user, and whether a token is good now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from django.db import router
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.utils import timezone
+
+from ..issuer import Issuer
+from ..issuer.hooks import ask_list
+from ..revocation import Family
+from .models import JWTConnectAuthToken
+
+_LONGEST = 255
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A token that was issued. ``issued_at``, ``expires_at``: seconds since the epoch, None where nobody knows."""
+
+    row: JWTConnectAuthToken
+    token_id: str
+    kind: Literal["access", "refresh"]
+    issued_at: int | None
+    expires_at: int | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Its claims (RFC 7662 section 2.2), as far as they were recorded."""
+        row = self.row
+        audience: Any = row.aud[0] if len(row.aud) == 1 else row.aud
+        told = {
+            "jti": self.token_id,
+            "iat": self.issued_at,
+            "exp": self.expires_at,
+            "sub": row.sub,
+            "aud": audience,
+            "client_id": row.client_id,
+            "scope": row.scope if self.kind == "access" else row.granted_scope,
+            "sid": row.sid,
+            "auth_time": row.auth_time,
+        }
+        return {name: value for name, value in told.items() if value not in (None, "", [])}
+
+    def is_live(self, issuer: Issuer) -> bool:
+        """Whether it is good now; the revocation list is asked. Raises ServiceUnavailable.
+
+        A refresh token is, while it is the last one of its session.
+        """
+        row, now = self.row, issuer.clock()
+        if not row.client_id:
+            return False  # of the older package, whose tokens are not taken any more
+        if not row.is_active or self.expires_at is None or now >= self.expires_at:
+            return False
+        revocations = issuer.revocations
+        identity = issuer.issuer, self.token_id, row.sid, row.sub, row.auth_time, now
+        if ask_list(revocations.is_revoked, *identity):
+            return False
+        if self.kind == "access":
+            return True
+        if row.sid is None or row.sub is None or row.auth_time is None:
+            return False
+        family = Family(issuer.issuer, row.sid, row.sub, row.client_id, row.auth_time)
+        return bool(ask_list(revocations.current, family) == row.sequence)
+
+
+def find(jti: object) -> Recorded | None:
+    """The token with this ``jti``. Rows are kept as long as a token of theirs is good, and for a day or so more."""
+    if not isinstance(jti, str) or not jti or not is_storable(jti):
+        return None
+    # The first answer with a refresh token is the one that says when it was issued.
+    rows = all_rows().filter(Q(access_jti=jti) | Q(refresh_jti=jti)).order_by("pk")
+    # Compared once more: there are databases that take no account of case.
+    return next((token for row in rows for token in _tokens(row) if token.token_id == jti), None)
+
+
+def live(user: Any) -> QuerySet[JWTConnectAuthToken]:
+    """Of each session of a user that can still be refreshed, as far as this table was told, the last pair; the newest
+    session first.
+    """
+    later = all_rows().filter(sid=OuterRef("sid"), pk__gt=OuterRef("pk"))
+    return unexpired(user).filter(~Exists(later), refresh_expire_at__gt=timezone.now())
+
+
+def unexpired(user: Any) -> QuerySet[JWTConnectAuthToken]:
+    """The pairs of a user of which a token may be good yet, the newest first. Access tokens may outlast a session that
+    cannot be refreshed any more.
+    """
+    now, of_the_older_package = timezone.now(), Q(client_id="")
+    good = Q(refresh_expire_at__gt=now) | Q(access_expire_at__gt=now)
+    rows = all_rows().filter(good, user_id=user.pk, is_active=True).exclude(of_the_older_package)
+    return rows.order_by("-issued_at", "-pk")
+
+
+def all_rows() -> QuerySet[JWTConnectAuthToken]:
+    """Where they are written, because a replica of the database may not have the newest."""
+    return JWTConnectAuthToken._base_manager.using(router.db_for_write(JWTConnectAuthToken))
+
+
+def is_storable(name: str) -> bool:
+    return len(name) <= _LONGEST and "\0" not in name
+
+
+def _tokens(row: JWTConnectAuthToken) -> Iterator[Recorded]:
+    yield Recorded(row, row.access_jti or "", "access", row.iat, row.access_exp)
+    yield Recorded(row, row.refresh_jti or "", "refresh", row.iat, row.refresh_exp)
