@@ -42,20 +42,21 @@ WORKERS = 2
 SECONDS, MOST_SECONDS = 20, 120  # for one test, and for all that are run against one mutant: one that hangs has fallen
 # Which tests may tell, for each module; those that likely do come first.
 TESTS = {
-    "_http": "cases urls wsgi asgi adapters",
+    "_http": "cases verifier urls wsgi asgi adapters",
     "_strict": "cases token verifier",
-    "_jwk": "unusable_keys cases settings wycheproof sources",
+    "_jwk": "unusable_keys cases verifier settings wycheproof sources",
     "_jose": "jose cases unusable_keys settings key_age sources wycheproof token published fork",
     "claims": "cases cache verifier",
     "header": "cases verifier wycheproof",
     "settings": "settings adapters cache revocation wsgi",
-    "verifier": "cases verifier cache unknown_keys key_age sources flights unusable_keys",
+    "verifier": "cases verifier cache unknown_keys key_age published sources flights unusable_keys",
     "policy": "settings cases sources discovery published",
     "rules": "cases settings adapters urls wsgi asgi",
     "auth": "cases cache settings adapters revocation gate verifier flights cors wsgi asgi package",
     "token": "token cases adapters verifier cache",
     "cache": "cache verifier cases fork",
     "gate": "gate revocation cases fork",
+    "_waiting": "gate issuer_asgi fork flights cases",
     "fetch": "fetch urls proxies settings discovery sources",
     "asgi": "asgi adapters cases cors gate flights urls",
     "wsgi": "wsgi adapters cases cors flights urls",
@@ -71,6 +72,23 @@ TESTS = {
     "keys/state": "key_age unknown_keys flights verifier published outages sources unusable_keys fork",
     "keys/discovery": "discovery key_age sources",
     "keys/store": "unknown_keys key_age flights sources unusable_keys fork published verifier jose",
+    "issuer/refresh": "refresh_tokens issuer_service issuer_sessions issuer_introspection",
+    "issuer/service": "issuer_service issuer_introspection issuer_demands issuer_shared issuer_rotation",
+    "issuer/clients": "issuer_clients issuer_service issuer_introspection issuer_app",
+    "issuer/inspection": "issuer_introspection issuer_service issuer_rotation issuer_app",
+    "issuer/forms": "issuer_messages issuer_app",
+    "issuer/bodies": "issuer_app issuer_asgi",
+    "issuer/endpoints": "issuer_app issuer_asgi issuer_introspection issuer_sessions",
+    **{
+        f"issuer/{name}": "issuer_keyfile issuer_keys issuer_rotation issuer_service"
+        for name in ("keyring", "keystore", "keyfile", "keydoc", "keys")
+    },
+    **{
+        f"revocation/{name}": "replica replica_follow replica_local replica_conformance"
+        for name in ("replica", "local", "follow")
+    },
+    "health": "health",
+    "observer": "observer gate",
 }
 OPPOSITE: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt,

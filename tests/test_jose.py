@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import x25519
 
 from jwtconnect_mw import ConfigurationError
 from jwtconnect_mw._jose import SigningKey
+from jwtconnect_mw._jwk import UnusableKeyError
 from jwtconnect_mw.testing import FakeIssuer, ManualClock
 
 from .cases import without_kid
@@ -21,6 +22,11 @@ def test_a_key_has_the_kid_it_was_given_or_its_thumbprint() -> None:
     one, other = SigningKey.generate("ES256"), SigningKey.generate("ES256")
     assert len(one.kid) == len(other.kid) == 43
     assert one.kid != other.kid
+
+
+def test_no_shared_secret_is_made() -> None:
+    with pytest.raises(UnusableKeyError, match="a shared secret is not generated here"):
+        SigningKey.generate("HS256")
 
 
 def test_a_key_signs_without_more_header() -> None:

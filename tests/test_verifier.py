@@ -115,6 +115,38 @@ def test_where_more_keys_fit_than_are_tried_a_payload_that_is_dear_to_read_does_
     assert reason_of(bearer_auth, dear) == reason
 
 
+@pytest.mark.parametrize(
+    ("names", "reason"),
+    [("aaaa", "bad_signature"), ("abca", "bad_signature"), ("aabc", "bad_signature"), ("abcd", "untrusted_issuer")],
+)
+def test_only_where_more_keys_differ_than_are_tried_does_the_payload_pick(names: str, reason: str) -> None:
+    """Four keys fit by their kid; equal ones count as one. Nothing of a payload is parsed before its signature is good
+    else.
+    """
+    bearer_auth = auth(*one_kid(names))
+    forged = token({"iss": "https://evil.example"}, {"kid": "1"}, key("ES256", "evil"))
+    assert reason_of(bearer_auth, forged) == reason
+
+
+@pytest.mark.parametrize("names", ["aaab", "aabac", "abbac"])
+def test_a_key_that_several_issuers_share_is_tried_once(names: str) -> None:
+    bearer_auth = auth(*one_kid(names))
+    last = f"https://as-{len(names) - 1}.example"
+    assert reason_of(bearer_auth, token({"iss": last}, {"kid": "1"}, key("ES256", names[-1]))) is None
+
+
+def one_kid(names: str) -> list[TrustedIssuer]:
+    """An issuer for each of the named keys, which all publish under one kid."""
+    return [
+        TrustedIssuer(
+            f"https://as-{number}.example",
+            audience=AUDIENCE,
+            keys={"keys": [{**key("ES256", name).public_jwk(), "kid": "1"}]},
+        )
+        for number, name in enumerate(names)
+    ]
+
+
 @pytest.mark.parametrize("payload", ["bm90IGpzb24", "!"])
 def test_many_keys_and_a_payload_that_names_no_issuer(payload: str) -> None:
     bearer_auth, texts = sharing(5, "1")
