@@ -73,6 +73,9 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "TokenVerifier.cached: boundary 1 moved: keys.good_from <= now < keys.refresh_at": (
             "speed: tend() asks that itself"
         ),
+        "TokenVerifier.remember: one condition of several removed: self._tokens.wants(value)": (
+            "speed: what is not wanted is weighed, and not kept"
+        ),
         "TokenVerifier.verify: one condition of several removed: not segments[0]": (
             "nothing is no JSON: refused as malformed when the header is read"
         ),
@@ -106,15 +109,17 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         ),
     },
     "auth": {
-        "BearerAuth.aresume: call removed: landed.cancel()": (
-            "nobody looks at that future again; what is set in it later, or on a closed loop, is dropped"
-        ),
         "BearerAuth.refuse: condition always: response is None": "speed: the answer is made anew, to the same value",
         "BearerAuth.refuse: condition never: not isinstance(error, (Unavailable, InsufficientScope))": (
             "speed: the answer is prepared anew, to the same value"
         ),
         "BearerAuth._judged: one condition of several removed: self.has_public": (
             "speed: of no prefixes none makes a path public"
+        ),
+        "BearerAuth._judged: condition always: found is None": "speed: what the cache held is not looked for again",
+        "BearerAuth._judged: condition always: len(authorization) != len(text) + 7 or not "
+        'authorization.startswith("Bearer ")': (
+            "speed: the spelling that is remembered is put together anew, and looked for again"
         ),
         "BearerAuth._judged: condition always: is_new or self._required": "speed: what is called asks both again",
         "BearerAuth._concluded: condition always: is_new": "speed: what the cache holds already stays",
@@ -124,9 +129,15 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "BearerMiddleware.__call__: one condition of several removed: auth.has_public": (
             "speed: without public paths the path is not looked at"
         ),
-        "BearerMiddleware._refuse: condition always: auth.audited": "speed: nobody is told the path",
+        "BearerMiddleware.__call__: condition always: not isinstance(headers, (list, tuple))": (
+            "speed: a copy of a list says the same"
+        ),
+        "BearerMiddleware.__call__: one condition of several removed: path is None": (
+            "speed: a path that is not known is not public"
+        ),
+        "BearerMiddleware.__call__: condition always: auth.audited": "speed: nobody is told the path",
         "mounted_path: one condition of several removed: root": "an empty root cuts nothing off",
-        "_is_plain: one condition of several removed: path != root": (
+        "is_plain: one condition of several removed: path != root": (
             "the mount point itself is the empty path, which is never public"
         ),
     },
@@ -135,10 +146,13 @@ EQUIVALENT: dict[str, dict[str, str]] = {
             "speed: nothing starts with one of no prefixes"
         ),
     },
-    "token": {
-        "_freeze: condition always: type(member) in _CONTAINERS": "speed: anything else is frozen to itself",
-        "_freeze: condition always: kind is Claims": "it is called with lists and Claims only, and lists are done",
-        "freeze_lists: condition always: type(value) in _CONTAINERS": "speed: anything else is frozen to itself",
+    "gate": {
+        "RevocationGate.__init__: condition always: self.blocking": "speed: where nobody asks, no thread is started",
+    },
+    "revocation/memory": {
+        "MemoryRevocationList.is_revoked: condition always: token_id is not None": "speed: nothing is kept under None",
+        "MemoryRevocationList.is_revoked: condition always: session is not None": "speed: nothing is kept under None",
+        "MemoryRevocationList.is_revoked: condition never: subject is None": "speed: nothing is kept under None",
     },
     "keys/store": {
         "Snapshot.find: condition never: not self._sole": "speed: nothing is found among no keys",

@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import x25519
 
 from jwtconnect_mw import ConfigurationError
-from jwtconnect_mw._jose import SigningKey
+from jwtconnect_mw._jose import SigningKey, load_jwks
 from jwtconnect_mw._jwk import UnusableKeyError
 from jwtconnect_mw.testing import FakeIssuer, ManualClock
 
@@ -37,6 +37,22 @@ def test_what_is_no_key_that_can_verify_is_called_that() -> None:
     for keys in (5, x25519.X25519PrivateKey.generate()):
         with pytest.raises(ConfigurationError, match="not a key that can verify"):
             policy(keys=keys)
+
+
+def test_a_verification_key_equals_its_like_only() -> None:
+    (one,) = load_jwks(ISSUER, jwks(), ["ES256"], remote=True).keys
+    (same,) = load_jwks(ISSUER, jwks(), ["ES256"], remote=True).keys
+    others: list[object] = [
+        *load_jwks("https://other.example", jwks(), ["ES256"], remote=True).keys,
+        *load_jwks(ISSUER, without_kid(key()), ["ES256"], remote=True).keys,
+        *load_jwks(
+            ISSUER, {"keys": [{**key("ES256", "new").public_jwk(), "kid": one.kid}]}, ["ES256"], remote=True
+        ).keys,
+        one.kid,
+    ]
+    assert one == same
+    assert len(others) == 4
+    assert one not in others
 
 
 def in_jar(bearer_auth: Any, issuer: str) -> list[tuple[str, str]]:
