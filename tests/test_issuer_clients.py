@@ -114,6 +114,18 @@ def test_authenticated(name: str, credentials: dict[str, str]) -> None:
     assert found.client_id == name
 
 
+def test_the_least_and_the_longest_credentials() -> None:
+    least = clients({"web": "x" * 32})
+    assert least.authenticate(client_id="web", client_secret="x" * 32) == Client("web", True)
+    secret = "x" * (4088 * 3 // 4 - len("web:"))
+    held = clients({"web": secret})
+    longest = basic(f"web:{secret}", "Basic  ")
+    assert len(longest) == 4096
+    assert held.authenticate(basic=longest) == Client("web", True)
+    with pytest.raises(InvalidClient):
+        held.authenticate(basic=longest + " ")
+
+
 def test_nobody_is_named() -> None:
     assert clients().authenticate() is None
 
