@@ -146,6 +146,14 @@ EQUIVALENT: dict[str, dict[str, str]] = {
             "speed: nothing starts with one of no prefixes"
         ),
     },
+    "_waiting": {
+        "landed: call removed: view.cancel()": (
+            "nobody looks at that future again; what is set in it later, or on a closed loop, is dropped"
+        ),
+    },
+    "issuer/keyring": {
+        "Ring._describe: boundary moved: place < current": "the place itself was asked for before",
+    },
     "gate": {
         "RevocationGate.__init__: condition always: self.blocking": "speed: where nobody asks, no thread is started",
     },

@@ -59,7 +59,7 @@ TESTS = {
     "token": "token cases adapters verifier cache",
     "cache": "cache verifier cases fork",
     "gate": "gate revocation cases fork",
-    "_waiting": "gate issuer_asgi fork flights cases",
+    "_waiting": "waiting gate issuer_asgi fork flights cases",
     "fetch": "fetch urls proxies settings discovery sources",
     "asgi": "asgi adapters cases cors gate flights urls",
     "wsgi": "wsgi adapters cases cors flights urls",
