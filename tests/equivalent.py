@@ -151,7 +151,13 @@ EQUIVALENT: dict[str, dict[str, str]] = {
             "nobody looks at that future again; what is set in it later, or on a closed loop, is dropped"
         ),
     },
+    "issuer/endpoints": {
+        'Endpoints._introspect: condition always: found["active"]': "speed: the answer is written anew, to the same",
+    },
     "issuer/keyring": {
+        "Ring.span: condition always: event <= now": "speed: what is in view is looked at again",
+        "Ring.span: condition always: event > now": "speed: what is in view is looked at again",
+        "Ring.span: boundary moved: event > now": "speed: at that moment what is in view is looked at again",
         "Ring._describe: boundary moved: place < current": "the place itself was asked for before",
     },
     "gate": {
