@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from jwtconnect_mw import BearerAuth, ConfigurationError, TrustedIssuer
 from jwtconnect_mw.issuer import GrantError, Issuer, IssuerApp
 from jwtconnect_mw.issuer.answers import grant_refused
+from jwtconnect_mw.issuer.bodies import TOO_LARGE, RefusedBody, check_length
 from jwtconnect_mw.issuer.forms import MAX_BODY
 from jwtconnect_mw.issuer.messages import AccessTokenClaims, write
 from jwtconnect_mw.revocation import MemoryRevocationList
@@ -611,6 +612,13 @@ def test_too_large_a_length_is_refused_unread(here: House) -> None:
         reply = through_asgi(here.app, "/token", b"", ("Content-Length", length), length=False)
         refused(reply, 413, "invalid_request")
     assert body.served == 0
+
+
+def test_a_length_has_so_many_digits_and_no_more() -> None:
+    check_length("5".zfill(19))
+    with pytest.raises(RefusedBody) as caught:
+        check_length("5".zfill(20))
+    assert caught.value.answer is TOO_LARGE
 
 
 @pytest.mark.parametrize("length", ["-1", "+1", "abc", "1e3", "0x10", "1_0", " 5", "5 5", "5,5", "\u0665"])
