@@ -315,7 +315,7 @@ class Judge:
         return sorted(tests, key=lambda name: (rarity[name], self.took[name]))
 
     def _run(self, items: list[Any]) -> None:
-        for item, following in zip(items, [*items[1:], None], strict=True):
+        for item, following in zip(items, [*items[1:], None], strict=False):  # none of none
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
 
 
