@@ -179,11 +179,14 @@ def _changes(node: ast.AST) -> Iterator[tuple[Any, str, str]]:
 
 
 class Trace:
-    """Which lines of the package are passed, by name of what runs at the time."""
+    """Which lines of the package are passed, by name of what runs at the time; also by processes that are forked off,
+    which write them to ``notes``.
+    """
 
     def __init__(self) -> None:
         self.passed: defaultdict[str, set[Line]] = defaultdict(set)
         self.current = "import"
+        self.process, self.notes = os.getpid(), -1
         self._files = {str(PACKAGE / f"{module}.py"): module for module in TESTS}
 
     def start(self) -> None:
@@ -198,8 +201,23 @@ class Trace:
         return self._step if frame.f_code.co_filename in self._files else None
 
     def _step(self, frame: FrameType, event: str, argument: object) -> Callable[..., Any]:
-        self.passed[self.current].add((self._files[frame.f_code.co_filename], frame.f_lineno))
+        line, passed = (self._files[frame.f_code.co_filename], frame.f_lineno), self.passed[self.current]
+        if line not in passed:
+            passed.add(line)
+            if os.getpid() != self.process:
+                os.write(self.notes, f"{self.current}\0{line[0]}\0{line[1]}\n".encode())
         return self._step
+
+    def note(self, path: Path) -> None:
+        """What the children of this process pass by is to be written there."""
+        self.process = os.getpid()
+        self.notes = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+
+    def read(self, path: Path) -> None:
+        """Take in what was written."""
+        for line in path.read_text().split("\n")[:-1]:
+            name, module, number = line.split("\0")
+            self.passed[name].add((module, int(number)))
 
 
 class Judge:
@@ -239,6 +257,7 @@ class Judge:
         notes = self.place / "survey"
 
         def survey() -> bool:
+            self.trace.note(self.place / "children")
             took: dict[str, float] = {}
             failed: list[str] = []
             for name, item in self.items.items():
@@ -250,6 +269,7 @@ class Judge:
                 self.trace.stop()
                 failed += [name] * (self.session.testsfailed - before)
                 took[name] = time.monotonic() - begun
+            self.trace.read(self.place / "children")
             notes.write_bytes(pickle.dumps((dict(self.trace.passed), took, failed)))
             return True
 

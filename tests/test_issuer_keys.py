@@ -238,6 +238,11 @@ def test_what_cannot_be_used_is_refused(what: str) -> None:
     assert problem in refused(given, secrets=secrets)
 
 
+def test_a_key_that_names_no_algorithm_signs_with_the_one_that_is_asked_for() -> None:
+    for alg in ("RS256", "PS256"):
+        assert SigningKeys(_without("RS256", "alg"), algorithm=alg).signer().alg == alg
+
+
 @pytest.mark.parametrize(
     "given",
     [
