@@ -112,6 +112,9 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         ),
     },
     "auth": {
+        "BearerAuth.__init__: condition never: revocations is None (2)": "for the type checker: None is no replica",
+        "BearerAuth.prefetch: condition never: self._feed is not None": "speed: the list is read after the keys",
+        "BearerAuth.prefetch: call removed: self._feed.health()": "speed: the list is read after the keys",
         "BearerAuth.refuse: condition always: response is None": "speed: the answer is made anew, to the same value",
         "BearerAuth.refuse: condition never: not isinstance(error, (Unavailable, InsufficientScope))": (
             "speed: the answer is prepared anew, to the same value"
