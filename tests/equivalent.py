@@ -157,6 +157,17 @@ EQUIVALENT: dict[str, dict[str, str]] = {
             "nobody looks at that future again; what is set in it later, or on a closed loop, is dropped"
         ),
     },
+    "issuer/clients": {
+        "Clients.public: one condition of several removed: not self._closed": (
+            "where no clients are given, the default one is there and has no secret"
+        ),
+        "Clients.find: one condition of several removed: known is None": (
+            "where no clients are given, the one that is known is the same value"
+        ),
+    },
+    "issuer/refresh": {
+        "RefreshTokens._header: condition always: header is None": "speed: the header is written anew, to the same",
+    },
     "issuer/endpoints": {
         'Endpoints._introspect: condition always: found["active"]': "speed: the answer is written anew, to the same",
     },

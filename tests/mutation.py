@@ -72,7 +72,7 @@ TESTS = {
         for name in ("redis", "redis_epochs", "redis_server", "redis_texts")
     },
     "keys/sources": "sources outages unusable_keys key_age settings published discovery fetch fork",
-    "keys/state": "key_age unknown_keys flights verifier published outages sources unusable_keys fork",
+    "keys/state": "key_age unknown_keys flights verifier published outages sources unusable_keys fork observer",
     "keys/discovery": "discovery key_age sources",
     "keys/store": "unknown_keys key_age flights sources unusable_keys fork published verifier jose",
     "issuer/refresh": "refresh_tokens issuer_service issuer_sessions issuer_introspection",
