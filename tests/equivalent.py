@@ -61,7 +61,7 @@ EQUIVALENT: dict[str, dict[str, str]] = {
     },
     "verifier": {
         "KeysWanted.__init__: call removed: super().__init__()": "what it would show of itself holds no token",
-        "TokenVerifier.cached: condition always: entry.snapshot is not snapshot": (
+        "TokenVerifier.cached: condition always: entry.mark is not snapshot.mark": (
             "speed: the key is looked up also where it cannot have changed"
         ),
         "TokenVerifier.cached: one condition of several removed: not keys.good_from <= now < keys.refresh_at": (
@@ -155,6 +155,15 @@ EQUIVALENT: dict[str, dict[str, str]] = {
     "_waiting": {
         "landed: call removed: view.cancel()": (
             "nobody looks at that future again; what is set in it later, or on a closed loop, is dropped"
+        ),
+    },
+    "issuer/bodies": {
+        "RefusedBody.__init__: call removed: super().__init__()": "it is shown nowhere",
+        "read_wsgi: condition never: len(body) > MAX_BODY": "to read no octets ends it as well",
+    },
+    "issuer/inspection": {
+        "OwnTokens._current: condition always: built.mark is not self._keys_mark": (
+            "speed: the verifier is built anew, of the same keys"
         ),
     },
     "issuer/clients": {

@@ -645,6 +645,28 @@ def test_a_body_that_cannot_be_read(here: House, error: type[Exception], termina
     refused(reply, 400, "invalid_request")
 
 
+class BreaksOff(Broken):
+    """All that was meant may have come before: nobody knows."""
+
+    def __init__(self, error: type[Exception], content: bytes) -> None:
+        super().__init__(error)
+        self.content = content
+
+    def read(self, size: int = -1) -> bytes:
+        content, self.content = self.content, b""
+        return content if content else super().read(size)
+
+
+def test_a_body_that_breaks_off_is_not_taken_for_whole(here: House) -> None:
+    token = here.issuer.issue("alice", client_id="web").refresh_token or ""
+    body = BreaksOff(OSError, f"token={token}".encode())
+    reply = through_wsgi(
+        here.app, "/revoke", b"", basic(), CONTENT_LENGTH=..., wsgi__input=body, wsgi__input_terminated=True
+    )
+    refused(reply, 400, "invalid_request")
+    assert here.issuer.refresh(token, client_id="web")
+
+
 def test_a_body_that_ends_early(here: House) -> None:
     refused(through_wsgi(here.app, "/token", b"a=b", CONTENT_LENGTH="50"), 400, "invalid_request")
     # Without a length, and without the server's word that it ends the body, there is none.
