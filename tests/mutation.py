@@ -142,7 +142,9 @@ def mutants(module: str) -> Iterator[Mutant]:
 def _mutations(parent: ast.AST, where: str, statement: Any) -> Iterator[tuple[str, Any, Any, str, str]]:
     for node in ast.iter_child_nodes(parent):
         inside = where
-        at = node if isinstance(node, ast.stmt) else statement
+        # A trace ends where there is no stack left for it: whoever tries may come by the handler.
+        handled = isinstance(parent, ast.ExceptHandler)
+        at = node if isinstance(node, ast.stmt) and not handled else statement
         for changed, text, what in _changes(node):
             yield where, at, changed, text, what
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
