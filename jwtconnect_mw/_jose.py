@@ -209,6 +209,7 @@ class SigningKey:
     def __init__(self, alg: str, key: Any, kid: str) -> None:
         self.alg, self.kid = alg, kid
         self._key = key
+        key.kid = kid  # for hosts that sign or look for keys by it themselves
         self._native = key.key if ALGORITHMS[alg].kty == "oct" else key.private_key()
 
     @classmethod

@@ -141,6 +141,10 @@ def _structure() -> list[Case]:
         bad("slash in the signature", t[:-2] + "/" + t[-1], malformed),
         bad("plus in the signature", t[:-2] + "+" + t[-1], malformed),
         bad("tilde in the signature", t[:-2] + "~" + t[-1], malformed),
+        # Four of them, which a lenient decoder skips without a trace.
+        bad("four slashes in the signature", f"{header}.{payload}.{signature[:40]}////{signature[40:]}", malformed),
+        bad("four pluses in the payload, signed", sealed(f"{header}.{payload[:8]}++++{payload[8:]}"), malformed),
+        bad("four tildes in the header, signed", sealed(f"{header[:8]}~~~~{header[8:]}.{payload}"), malformed),
         bad("length 1 mod 4", t[:-1], malformed),
         bad("the longest signature, with a slash", f"{header}.{payload}.{'A' * 2730}/", malformed),
         bad("signature too long, with a slash", f"{header}.{payload}.{'A' * 2731}/", "bad_signature"),

@@ -2,7 +2,8 @@
 
 A rule is a `raise`, a condition, or a call for its effect. Each is removed, or its boundary moved, and the tests that
 pass by it are run until the first failure. What survives is printed; the exit status is 1 if anything does.
-Survivors that change nothing that can be seen are listed in tests/equivalent.py, each with the reason.
+So is what fell by the clock alone: it may hang, or the machine was too busy to tell. Survivors that change nothing that
+can be seen are listed in tests/equivalent.py, each with the reason.
 
 The tests are collected once and run once under a trace, which tells the lines that each of them passes by. Then each
 mutant is a fork of this process, in which the code of its function is replaced; the tests that pass by the rarest line
@@ -39,23 +40,26 @@ from .equivalent import EQUIVALENT
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "jwtconnect_mw"
 WORKERS = 2
-SECONDS, MOST_SECONDS = 20, 120  # for one test, and for all that are run against one mutant: one that hangs has fallen
+# For one test, and the least for all that are run against one mutant: one that hangs has fallen.
+SECONDS, MOST_SECONDS = 40, 120
+FELL, LATE = 3, 4
 # Which tests may tell, for each module; those that likely do come first.
 TESTS = {
-    "_http": "cases urls wsgi asgi adapters",
+    "_http": "cases verifier urls wsgi asgi adapters",
     "_strict": "cases token verifier",
-    "_jwk": "unusable_keys cases settings wycheproof sources",
-    "_jose": "jose cases unusable_keys settings key_age sources wycheproof token published fork",
+    "_jwk": "unusable_keys cases verifier settings wycheproof sources",
+    "_jose": "jose cases verifier unusable_keys settings key_age sources wycheproof token published fork",
     "claims": "cases cache verifier",
     "header": "cases verifier wycheproof",
     "settings": "settings adapters cache revocation wsgi",
-    "verifier": "cases verifier cache unknown_keys key_age sources flights unusable_keys",
+    "verifier": "cases verifier cache unknown_keys key_age published sources flights unusable_keys",
     "policy": "settings cases sources discovery published",
     "rules": "cases settings adapters urls wsgi asgi",
-    "auth": "cases cache settings adapters revocation gate verifier flights cors wsgi asgi package",
+    "auth": "cases cache settings adapters revocation gate verifier flights cors wsgi asgi package health observer",
     "token": "token cases adapters verifier cache",
     "cache": "cache verifier cases fork",
     "gate": "gate revocation cases fork",
+    "_waiting": "waiting gate issuer_asgi fork flights cases",
     "fetch": "fetch urls proxies settings discovery sources",
     "asgi": "asgi adapters cases cors gate flights urls",
     "wsgi": "wsgi adapters cases cors flights urls",
@@ -67,10 +71,27 @@ TESTS = {
         f"revocation/{name}": "revocation_redis revocation_redis_feed revocation_redis_faults"
         for name in ("redis", "redis_epochs", "redis_server", "redis_texts")
     },
-    "keys/sources": "sources key_age settings published discovery fetch fork",
-    "keys/state": "key_age unknown_keys flights verifier published outages sources unusable_keys fork",
+    "keys/sources": "sources outages unusable_keys key_age settings published discovery fetch fork",
+    "keys/state": "key_age unknown_keys flights verifier published outages sources unusable_keys fork observer",
     "keys/discovery": "discovery key_age sources",
     "keys/store": "unknown_keys key_age flights sources unusable_keys fork published verifier jose",
+    "issuer/refresh": "refresh_tokens issuer_service issuer_sessions issuer_introspection",
+    "issuer/service": "issuer_service issuer_introspection issuer_demands issuer_shared issuer_rotation",
+    "issuer/clients": "issuer_clients issuer_service issuer_introspection issuer_app",
+    "issuer/inspection": "issuer_introspection issuer_service issuer_rotation issuer_app",
+    "issuer/forms": "issuer_messages issuer_app",
+    "issuer/bodies": "issuer_app issuer_asgi",
+    "issuer/endpoints": "issuer_app issuer_asgi issuer_introspection issuer_sessions",
+    **{
+        f"issuer/{name}": "issuer_keyfile issuer_keys issuer_rotation issuer_service"
+        for name in ("keyring", "keystore", "keyfile", "keydoc", "keys")
+    },
+    **{
+        f"revocation/{name}": "replica replica_follow replica_local replica_conformance"
+        for name in ("replica", "local", "follow")
+    },
+    "health": "health",
+    "observer": "observer",
 }
 OPPOSITE: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt,
@@ -121,7 +142,9 @@ def mutants(module: str) -> Iterator[Mutant]:
 def _mutations(parent: ast.AST, where: str, statement: Any) -> Iterator[tuple[str, Any, Any, str, str]]:
     for node in ast.iter_child_nodes(parent):
         inside = where
-        at = node if isinstance(node, ast.stmt) else statement
+        # A trace ends where there is no stack left for it: whoever tries may come by the handler.
+        handled = isinstance(parent, ast.ExceptHandler)
+        at = node if isinstance(node, ast.stmt) and not handled else statement
         for changed, text, what in _changes(node):
             yield where, at, changed, text, what
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
@@ -158,11 +181,14 @@ def _changes(node: ast.AST) -> Iterator[tuple[Any, str, str]]:
 
 
 class Trace:
-    """Which lines of the package are passed, by name of what runs at the time."""
+    """Which lines of the package are passed, by name of what runs at the time; also by processes that are forked off,
+    which write them to ``notes``.
+    """
 
     def __init__(self) -> None:
         self.passed: defaultdict[str, set[Line]] = defaultdict(set)
         self.current = "import"
+        self.process, self.notes = os.getpid(), -1
         self._files = {str(PACKAGE / f"{module}.py"): module for module in TESTS}
 
     def start(self) -> None:
@@ -177,8 +203,23 @@ class Trace:
         return self._step if frame.f_code.co_filename in self._files else None
 
     def _step(self, frame: FrameType, event: str, argument: object) -> Callable[..., Any]:
-        self.passed[self.current].add((self._files[frame.f_code.co_filename], frame.f_lineno))
+        line, passed = (self._files[frame.f_code.co_filename], frame.f_lineno), self.passed[self.current]
+        if line not in passed:
+            passed.add(line)
+            if os.getpid() != self.process:
+                os.write(self.notes, f"{self.current}\0{line[0]}\0{line[1]}\n".encode())
         return self._step
+
+    def note(self, path: Path) -> None:
+        """What the children of this process pass by is to be written there."""
+        self.process = os.getpid()
+        self.notes = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+
+    def read(self, path: Path) -> None:
+        """Take in what was written."""
+        for line in path.read_text().split("\n")[:-1]:
+            name, module, number = line.split("\0")
+            self.passed[name].add((module, int(number)))
 
 
 class Judge:
@@ -192,7 +233,7 @@ class Judge:
     def pytest_runtest_logreport(self, report: Any) -> None:
         """The first failure is enough; what the mutant left undone could make the end of the test wait for ever."""
         if self.judging and report.failed:
-            os._exit(1)
+            os._exit(LATE if "Timeout >" in report.longreprtext else FELL)
 
     def pytest_runtestloop(self, session: Any) -> bool:
         self.trace.stop()
@@ -218,6 +259,7 @@ class Judge:
         notes = self.place / "survey"
 
         def survey() -> bool:
+            self.trace.note(self.place / "children")
             took: dict[str, float] = {}
             failed: list[str] = []
             for name, item in self.items.items():
@@ -229,6 +271,7 @@ class Judge:
                 self.trace.stop()
                 failed += [name] * (self.session.testsfailed - before)
                 took[name] = time.monotonic() - begun
+            self.trace.read(self.place / "children")
             notes.write_bytes(pickle.dumps((dict(self.trace.passed), took, failed)))
             return True
 
@@ -265,6 +308,10 @@ class Judge:
             number = running.pop(child)
             with suppress(ProcessLookupError):
                 os.killpg(child, signal.SIGKILL)  # what a test of the mutant left behind
+            if os.waitstatus_to_exitcode(status) != FELL and status != 0:
+                print(
+                    f"  by the clock: {found[number].module}.py:{found[number].line}: {found[number].name}", flush=True
+                )
             if status == 0:
                 alive.append(number)
                 if found[number].name not in EQUIVALENT.get(found[number].module, {}):
@@ -272,7 +319,7 @@ class Judge:
         return [found[number] for number in sorted(alive)]
 
     def _survives(self, mutant: Mutant) -> bool:
-        faulthandler.dump_traceback_later(MOST_SECONDS, exit=True)
+        faulthandler.dump_traceback_later(max(MOST_SECONDS, 4 * sum(self.took.values())), exit=True)
         self.judging = True
         tests: set[str] = set().union(*(self.by_line[mutant.module, line] for line in mutant.head))
         at_import = "import" in tests
@@ -290,7 +337,7 @@ class Judge:
         return sorted(tests, key=lambda name: (rarity[name], self.took[name]))
 
     def _run(self, items: list[Any]) -> None:
-        for item, following in zip(items, [*items[1:], None], strict=True):
+        for item, following in zip(items, [*items[1:], None], strict=False):  # none of none
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
 
 
@@ -355,7 +402,7 @@ def forked(work: Callable[[], bool]) -> int:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, 1)
         os.dup2(nowhere, 2)
-        status = 0 if work() else 1
+        status = 0 if work() else FELL
     finally:
         os._exit(status)
 

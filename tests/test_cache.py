@@ -14,7 +14,7 @@ from jwtconnect_mw import AuthError
 from jwtconnect_mw.cache import BoundedCache
 from jwtconnect_mw.testing import ManualClock
 
-from .kit import ISSUER, NOW, auth, key, policy, token
+from .kit import ISSUER, NOW, auth, claims, key, policy, raw, token
 
 
 def filled(size: int, weight: int, count: int, each: int = 1) -> BoundedCache[str, int]:
@@ -276,6 +276,22 @@ def test_many_scopes_weigh_more(count: int, more: int) -> None:
 
     several = " ".join(f"s{number:02}" for number in range(count))
     assert weight(several) - weight("s" * len(several)) == more
+
+
+@pytest.mark.parametrize(
+    ("text", "ascii", "times"),
+    [("plain", True, 1), ("é", False, 4), ("é", True, 4), ("\n", True, 4)],
+    ids=["plain", "not ASCII", "escaped", "an escape of ASCII"],
+)
+def test_a_payload_weighs_what_python_makes_of_it(text: str, ascii: bool, times: int) -> None:
+    """One character that is not Latin makes four octets of each: where there may be one, it is counted so."""
+    payload = json.dumps(claims({"x": text}), ensure_ascii=ascii).encode()
+    value = "Bearer " + raw(json.dumps({"alg": "ES256", "kid": key().kid}), payload)
+    bearer_auth = auth()
+    room = bearer_auth._verifier._tokens._room
+    assert bearer_auth.authenticate(value)
+    weight = room - bearer_auth._verifier._tokens._room
+    assert weight - len(value) - times * len(payload) == 1024 + 128 * (len(claims()))
 
 
 def test_the_cache_can_be_off() -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from jwtconnect_mw.keys.state import COOLDOWN, MAX_WAITING
+from jwtconnect_mw.keys.state import COOLDOWN, MAX_WAITING, IssuerKeys
 from jwtconnect_mw.testing import FakeIssuer, ManualClock
 
 from .kit import NOW
@@ -127,6 +127,28 @@ def test_a_fork_while_a_fetch_is_under_way(
         thread.join(LIMIT)
     assert world.verdict(token) == "accepted"
     assert gate.calls == 1
+
+
+def test_a_fork_between_the_arrival_of_keys_and_their_publication(issuer: FakeIssuer, clock: ManualClock) -> None:
+    """The child has the keys, though the thread that was to publish them is not there."""
+    world = World(issuer, clock)
+    token = issuer.token()
+    store = world.auth._store
+    (keys,) = store.issuers.values()
+    arrived, publish = threading.Event(), keys.on_change
+
+    def watched(changed: IssuerKeys) -> None:
+        arrived.set()
+        publish(changed)
+
+    keys.on_change = watched
+    with store._lock:
+        assert keys.begin(clock()) is not None
+        assert arrived.wait(LIMIT)
+        issuer.outage = "error"
+        worker = Child(lambda: world.verdict(token))
+    assert worker.result() == "accepted"
+    assert world.settled(token) == "accepted"
 
 
 def test_a_fork_while_a_refresh_is_under_way(issuer: FakeIssuer, clock: ManualClock) -> None:

@@ -204,6 +204,13 @@ def test_a_prefetch_waits_for_the_copy(
     assert caplog.messages == ["the revocation list cannot be had yet"]
 
 
+def test_a_start_begins_to_read_the_copy(revocations: ReplicatedRevocationList, backend: Backend) -> None:
+    bearer_auth = auth(revocations=revocations)
+    assert not backend.entered.is_set()
+    bearer_auth.start()
+    assert backend.entered.wait(LIMIT)
+
+
 def test_nothing_secret_is_shown(revocations: ReplicatedRevocationList) -> None:
     revocations.revoke_token(ISSUER, "the-jti")
     text = json.dumps(auth(revocations=revocations).health()) + repr(revocations) + repr(vars(revocations))

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from jwtconnect_mw import BearerAuth, ConfigurationError, TrustedIssuer
 from jwtconnect_mw.issuer import GrantError, Issuer, IssuerApp
 from jwtconnect_mw.issuer.answers import grant_refused
+from jwtconnect_mw.issuer.bodies import TOO_LARGE, RefusedBody, check_length
 from jwtconnect_mw.issuer.forms import MAX_BODY
 from jwtconnect_mw.issuer.messages import AccessTokenClaims, write
 from jwtconnect_mw.revocation import MemoryRevocationList
@@ -613,6 +614,13 @@ def test_too_large_a_length_is_refused_unread(here: House) -> None:
     assert body.served == 0
 
 
+def test_a_length_has_so_many_digits_and_no_more() -> None:
+    check_length("5".zfill(19))
+    with pytest.raises(RefusedBody) as caught:
+        check_length("5".zfill(20))
+    assert caught.value.answer is TOO_LARGE
+
+
 @pytest.mark.parametrize("length", ["-1", "+1", "abc", "1e3", "0x10", "1_0", " 5", "5 5", "5,5", "\u0665"])
 def test_lengths_that_are_none(here: House, length: str) -> None:
     # The validator of wsgiref wants a number; servers that let others through are answered all the same.
@@ -635,6 +643,28 @@ def test_a_body_that_cannot_be_read(here: House, error: type[Exception], termina
     more = {"wsgi__input_terminated": True} if terminated else {}
     reply = through_wsgi(here.app, "/token", b"abc", wsgi__input=Broken(error), **more)
     refused(reply, 400, "invalid_request")
+
+
+class BreaksOff(Broken):
+    """All that was meant may have come before: nobody knows."""
+
+    def __init__(self, error: type[Exception], content: bytes) -> None:
+        super().__init__(error)
+        self.content = content
+
+    def read(self, size: int = -1) -> bytes:
+        content, self.content = self.content, b""
+        return content if content else super().read(size)
+
+
+def test_a_body_that_breaks_off_is_not_taken_for_whole(here: House) -> None:
+    token = here.issuer.issue("alice", client_id="web").refresh_token or ""
+    body = BreaksOff(OSError, f"token={token}".encode())
+    reply = through_wsgi(
+        here.app, "/revoke", b"", basic(), CONTENT_LENGTH=..., wsgi__input=body, wsgi__input_terminated=True
+    )
+    refused(reply, 400, "invalid_request")
+    assert here.issuer.refresh(token, client_id="web")
 
 
 def test_a_body_that_ends_early(here: House) -> None:

@@ -114,6 +114,22 @@ def test_authenticated(name: str, credentials: dict[str, str]) -> None:
     assert found.client_id == name
 
 
+def test_a_name_may_look_encoded_where_no_other_is_meant() -> None:
+    assert clients({"a%20b": SECRET}).authenticate(client_id="a%20b", client_secret=SECRET) == Client("a%20b", True)
+
+
+def test_the_least_and_the_longest_credentials() -> None:
+    least = clients({"web": "x" * 32})
+    assert least.authenticate(client_id="web", client_secret="x" * 32) == Client("web", True)
+    secret = "x" * (4088 * 3 // 4 - len("web:"))
+    held = clients({"web": secret})
+    longest = basic(f"web:{secret}", "Basic  ")
+    assert len(longest) == 4096
+    assert held.authenticate(basic=longest) == Client("web", True)
+    with pytest.raises(InvalidClient):
+        held.authenticate(basic=longest + " ")
+
+
 def test_nobody_is_named() -> None:
     assert clients().authenticate() is None
 
@@ -130,6 +146,7 @@ BAD: list[tuple[type[GrantError], dict[str, str]]] = [
     (InvalidClient, {"client_id": "spa", "client_secret": SECRET}),
     (InvalidClient, {"basic": basic("web:")}),
     (InvalidClient, {"basic": basic("web")}),
+    (InvalidClient, {"basic": basic("spa")}),  # of a public client as well: RFC 7617 demands the colon
     (InvalidClient, {"basic": basic(f"web:{SECRET}".encode() + b"\xff")}),
     (InvalidClient, {"basic": basic(f"web:{SECRET}") + "!"}),
     (InvalidClient, {"basic": basic(f"web:{SECRET}") + ", " + basic(f"web:{SECRET}")}),

@@ -181,6 +181,37 @@ def test_clocks_of_hosts_may_differ_by_a_minute(here: House) -> None:
     assert here.issuer.introspect(token({"iat": NOW, "sid": 5, "auth_time": "x"}), caller=caller)["active"]
 
 
+def test_a_refresh_token_of_another_host_may_be_a_minute_ahead(here: House, tokens: Tokens) -> None:
+    ahead = resigned(here.issuer, tokens.refresh_token or "", {"iat": NOW + 60})
+    assert here.issuer.introspect(ahead, caller=here.client("web"))["active"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "session", "started"),
+    [
+        ({}, None, NOW - 10),
+        ({"sid": "s", "auth_time": NOW - 99.5}, "s", NOW - 99.5),
+        ({"sid": 5, "auth_time": "x"}, None, None),
+        ({"sid": ["s"], "auth_time": [NOW]}, None, None),
+    ],
+    ids=repr,
+)
+def test_a_list_is_asked_for_what_it_knows_whoever_wrote_the_claims(
+    changes: dict[str, Any], session: str | None, started: float | None
+) -> None:
+    asked: list[tuple[object, ...]] = []
+
+    class Spy(MemoryRevocationList):
+        def is_revoked(self, *arguments: Any) -> bool:
+            asked.append(arguments)
+            return super().is_revoked(*arguments)
+
+    clock = ManualClock(NOW)
+    here = house(revocations=Spy(clock=clock), clock=clock)
+    assert here.issuer.introspect(token(changes), caller=Client("client", True))["active"]
+    assert asked == [(ISSUER, "token-1", session, "alice", started, NOW)]
+
+
 def test_whatever_is_asked_one_signature_is_verified_and_the_list_is_asked_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -207,12 +207,26 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "kid of the secret": ({"keys": [private_jwk("ES256"), {**SHARED, "kid": "main-ES256"}]}, "the same kid"),
     "too many": ({"keys": [private_jwk("ES256")] * (MAX_KEYS + 5)}, "too many keys"),
     "short secret": ({"keys": [private_jwk("ES256"), {**SHARED, "k": b64(b"s" * 31)}]}, "fewer than 32 bytes"),
+    "endless secret": ({"keys": [private_jwk("ES256"), {**SHARED, "k": b64(b"s" * 1025)}]}, "or far more"),
     "secret a number": ({"keys": [private_jwk("ES256"), {**SHARED, "k": 5}]}, "fewer than 32 bytes"),
     "secret not base64url": ({"keys": [private_jwk("ES256"), {**SHARED, "k": "é" * 50}]}, "fewer than 32 bytes"),
     "secret without kid": (
         {"keys": [private_jwk("ES256"), {**SHARED, "kid": None}]},
         "the refresh secret needs a kid",
     ),
+    "secret with an empty kid": (
+        {"keys": [private_jwk("ES256"), {**SHARED, "kid": ""}]},
+        "the refresh secret needs a kid",
+    ),
+    "secret with a long kid": (
+        {"keys": [private_jwk("ES256"), {**SHARED, "kid": "k" * 256}]},
+        "the refresh secret needs a kid",
+    ),
+    "secret with a line in its kid": (
+        {"keys": [private_jwk("ES256"), {**SHARED, "kid": "a\nb"}]},
+        "the refresh secret needs a kid",
+    ),
+    "secret for encryption": ({"keys": [private_jwk("ES256"), {**SHARED, "use": "enc"}]}, "not for HS256"),
     "secret for HS512": ({"keys": [private_jwk("ES256"), {**SHARED, "alg": "HS512"}]}, "not for HS256"),
 }
 
@@ -222,6 +236,28 @@ def test_what_cannot_be_used_is_refused(what: str) -> None:
     given, problem = REFUSED[what]
     secrets = [text for alg in ("ES256", "EdDSA", "RS256") for text in secrets_of(key(alg))] + [SHARED["k"], "s" * 31]
     assert problem in refused(given, secrets=secrets)
+
+
+def test_a_key_that_names_no_algorithm_signs_with_the_one_that_is_asked_for() -> None:
+    for alg in ("RS256", "PS256"):
+        assert SigningKeys(_without("RS256", "alg"), algorithm=alg).signer().alg == alg
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {**private_jwk("ES256"), "kid": "k"},
+        {**private_jwk("ES256"), "kid": "k" * 255},
+        {"keys": [private_jwk("ES256"), {**SHARED, "k": b64(b"s" * 1024), "kid": "k" * 255}]},
+        {
+            "keys": [{**private_jwk("ES256"), "kid": f"key {number}"} for number in range(MAX_KEYS)]
+            + [{**SHARED, "kid": f"secret {number}"} for number in range(4)]
+        },
+    ],
+    ids=["shortest kid", "longest kid", "longest secret", "most members"],
+)
+def test_what_is_at_a_bound_can_be_used(given: Any) -> None:
+    assert SigningKeys(given).signer().sign({})
 
 
 @pytest.mark.parametrize(
@@ -390,6 +426,15 @@ def _ours(tmp_path: Path) -> dict[str, Any]:
 def test_a_file_of_ours_that_someone_changed(tmp_path: Path, change: dict[str, Any], problem: str) -> None:
     put(tmp_path / "keys.json", {**_ours(tmp_path), **change})
     assert problem in refused(tmp_path / "keys.json")
+
+
+@pytest.mark.parametrize("name", ["published_at", "signs_from"])
+@pytest.mark.parametrize("moment", [float("inf"), float("-inf"), float("nan")])
+def test_a_mapping_of_ours_with_times_that_no_file_can_hold(name: str, moment: float) -> None:
+    times = {"published_at": NOW, "signs_from": NOW}
+    assert SigningKeys({"jwtconnect_mw": 1, "keys": [{**private_jwk("ES256"), **times}, SHARED]}).signer()
+    changed = {"jwtconnect_mw": 1, "keys": [{**private_jwk("ES256"), **times, name: moment}, SHARED]}
+    assert "the times of a key are missing" in refused(changed)
 
 
 def test_the_order_in_the_file_does_not_matter(tmp_path: Path) -> None:

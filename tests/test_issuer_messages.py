@@ -44,6 +44,7 @@ REFRESH = {"grant_type": "refresh_token", "refresh_token": "a.b.c"}
         FORM + '; Charset="utf-8"',
         FORM + ";",
         FORM + " ; charset=utf-8 ",
+        FORM.ljust(128),
     ],
 )
 def test_content_types_of_a_form(content_type: str) -> None:
@@ -64,6 +65,7 @@ def test_content_types_of_a_form(content_type: str) -> None:
         " " + FORM,
         FORM + "," + FORM,
         FORM + "\x00",
+        FORM.ljust(129),
         FORM + " " * 1_000_000,
         f"text/plain; {FORM}",
     ],

@@ -8,18 +8,20 @@ import json
 import logging
 import threading
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jwtconnect_mw.issuer.keydoc import document, ring_from_jwks
+from jwtconnect_mw.issuer.keyring import Entry, RefreshSecret, Ring, dropped, rotated
 from jwtconnect_mw.issuer.keys import SigningKeys
 from jwtconnect_mw.issuer.keystore import LOOK_EVERY
 from jwtconnect_mw.testing import ManualClock
 
 from .issuing import kids, states
-from .kit import NOW
+from .kit import NOW, key
 
 AHEAD = 3_900
 LIFETIME = 1_800
@@ -195,6 +197,35 @@ def test_dropping_the_refresh_secret(keys: SigningKeys) -> None:
     assert len(after) == 1
     assert not set(before) & set(after)
     assert keys.signer() is signer
+
+
+def waiting_ring() -> Ring:
+    """As after a clock was set back: two keys wait, and the file had a second secret."""
+    starts = (("current", NOW), ("next", NOW + 100), ("last", NOW + 200))
+    entries = tuple(Entry(key("ES256", name), NOW, start) for name, start in starts)
+    return Ring(entries, (RefreshSecret("one", b"1" * 32), RefreshSecret("two", b"2" * 32)))
+
+
+def never() -> NoReturn:
+    raise AssertionError("nothing is made")
+
+
+def test_of_several_keys_that_wait_the_first_signs_at_once_and_the_others_as_before() -> None:
+    ring = waiting_ring()
+    made, kid = rotated(ring, NOW + 1, never, at_once=True)
+    assert kid == "next-ES256"
+    assert [entry.signs_from for entry in made.entries] == [NOW, NOW + 1, NOW + 200]
+    left = dropped(ring, "current-ES256", NOW + 1, never, never)
+    assert [(entry.key.kid, entry.signs_from) for entry in left.entries] == [
+        ("next-ES256", NOW + 1),
+        ("last-ES256", NOW + 200),
+    ]
+
+
+def test_of_several_refresh_secrets_one_is_dropped_and_none_made() -> None:
+    ring = waiting_ring()
+    left = dropped(ring, "one", NOW + 1, never, never)
+    assert (left.entries, left.secrets) == (ring.entries, ring.secrets[1:])
 
 
 def test_rotation_keeps_the_refresh_secret(keys: SigningKeys) -> None:

@@ -185,7 +185,7 @@ def test_a_refresh_is_conditional(issuer: FakeIssuer, clock: ManualClock, valida
     world.refresh()
     assert asked == [{}, {validator[1]: '"one"'}]
     assert world.auth._store.snapshot is before  # equal keys change nothing
-    clock.advance(300)
+    clock.advance(580)
     assert world.health()["state"] == "fresh"  # counted from the second answer, 304 or not
     key = issuer.rotate(drop_old=True)
     issuer.headers = {validator[0]: '"two"'}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
@@ -21,7 +22,7 @@ from jwtconnect_mw.issuer.errors import (
     OtherIssuer,
     UnverifiedGrant,
 )
-from jwtconnect_mw.issuer.refresh import RefreshTokens
+from jwtconnect_mw.issuer.refresh import RefreshToken, RefreshTokens
 
 from .issuer_kit import House, house, part, resigned, sealed
 from .kit import AUDIENCE, ISSUER, NOW, b64
@@ -103,6 +104,8 @@ def shapes(text: str) -> dict[str, Any]:
         "no text": None,
         "octets": text.encode(),
         "not ASCII": text + "é",
+        "not ASCII at the start": "é" + text,
+        "a lone surrogate": text + "\ud800",
         "padded": text + "=",
         "newline": text + "\n",
         "too long": text + "A" * 16_384,
@@ -218,11 +221,46 @@ def test_a_session_never_lasts_longer_than_is_configured_now(text: str) -> None:
         now.issuer.refresh(text)  # it says 30 days
 
 
-def test_every_secret_verifies_and_the_first_signs() -> None:
-    class Secret:
-        def __init__(self, kid: str) -> None:
-            self.kid, self.secret = kid, kid.encode() * 32
+class Secret:
+    def __init__(self, kid: str) -> None:
+        self.kid, self.secret = kid, kid.encode() * 32
 
+
+def lengthy(length: int) -> tuple[RefreshTokens, RefreshToken]:
+    """A later token whose text has this length, and who writes it."""
+    issued = house().issuer
+    token = replace(issued._sessions._tokens.read(issued.issue("alice").refresh_token or ""), sequence=1)
+    for kid in ("1", "12", "123"):
+        tokens = RefreshTokens(ISSUER, lambda kid=kid: [Secret(kid)], 10**9)  # type: ignore[misc]  # mypy infers no lambda with a default
+        for padding in range(length * 3 // 4 - 800, length * 3 // 4):
+            longer = replace(token, grant=replace(token.grant, claims={"x": "y" * padding}))
+            if len(tokens.write(longer)) == length:
+                return tokens, longer
+    raise AssertionError("no token of that length was made")
+
+
+@pytest.mark.parametrize(("length", "good"), [(16_384 - 64, True), (16_384 - 63, False)])
+def test_the_first_of_a_session_leaves_room_for_those_that_follow(length: int, good: bool) -> None:
+    tokens, later = lengthy(length)
+    first = replace(later, sequence=0)
+    if good:
+        assert len(tokens.write(first)) == length
+    else:
+        with pytest.raises(ValueError, match="too long"):
+            tokens.write(first)
+
+
+@pytest.mark.parametrize(("length", "good"), [(16_384, True), (16_385, False)])
+def test_the_longest_that_is_read(length: int, good: bool) -> None:
+    tokens, token = lengthy(length)
+    if good:
+        assert tokens.read(tokens.write(token)) == token
+    else:
+        with pytest.raises(MalformedGrant):
+            tokens.read(tokens.write(token))
+
+
+def test_every_secret_verifies_and_the_first_signs() -> None:
     one, two = Secret("1"), Secret("2")
     held = [one]
     tokens = RefreshTokens(ISSUER, lambda: held, 10**6)

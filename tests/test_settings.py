@@ -259,6 +259,10 @@ BAD_FETCHES: list[dict[str, Any]] = [
 ]
 
 
+def test_the_least_body_that_may_be_fetched() -> None:
+    HttpFetch(max_body=1)
+
+
 @pytest.mark.parametrize("settings", BAD_FETCHES, ids=repr)
 def test_a_bad_fetch_setting_is_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match=f"^{next(iter(settings))}: "):

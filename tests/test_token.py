@@ -5,17 +5,27 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from jwtconnect_mw import AccessToken, Anonymous
-from jwtconnect_mw.token import Claims
+from jwtconnect_mw.errors import MalformedToken
+from jwtconnect_mw.token import Claims, freeze_lists
 
 from .kit import NOW, auth, token
 
 NESTED = {"roles": ["a", ["b", {"c": [1]}]], "realm": {"roles": ["x"], "deep": {"er": [{}]}}}
+
+
+def test_what_is_too_deep_to_be_frozen_is_not_handed_on_half_frozen() -> None:
+    deep: list[Any] = []
+    for _ in range(2 * sys.getrecursionlimit()):
+        deep = [deep]
+    with pytest.raises(MalformedToken):
+        freeze_lists(Claims({"deep": deep}))
 
 
 @pytest.fixture

@@ -115,6 +115,38 @@ def test_where_more_keys_fit_than_are_tried_a_payload_that_is_dear_to_read_does_
     assert reason_of(bearer_auth, dear) == reason
 
 
+@pytest.mark.parametrize(
+    ("names", "reason"),
+    [("aaaa", "bad_signature"), ("abca", "bad_signature"), ("aabc", "bad_signature"), ("abcd", "untrusted_issuer")],
+)
+def test_only_where_more_keys_differ_than_are_tried_does_the_payload_pick(names: str, reason: str) -> None:
+    """Four keys fit by their kid; equal ones count as one. Nothing of a payload is parsed before its signature is good
+    else.
+    """
+    bearer_auth = auth(*one_kid(names))
+    forged = token({"iss": "https://evil.example"}, {"kid": "1"}, key("ES256", "evil"))
+    assert reason_of(bearer_auth, forged) == reason
+
+
+@pytest.mark.parametrize("names", ["aaab", "aabac", "abbac"])
+def test_a_key_that_several_issuers_share_is_tried_once(names: str) -> None:
+    bearer_auth = auth(*one_kid(names))
+    last = f"https://as-{len(names) - 1}.example"
+    assert reason_of(bearer_auth, token({"iss": last}, {"kid": "1"}, key("ES256", names[-1]))) is None
+
+
+def one_kid(names: str) -> list[TrustedIssuer]:
+    """An issuer for each of the named keys, which all publish under one kid."""
+    return [
+        TrustedIssuer(
+            f"https://as-{number}.example",
+            audience=AUDIENCE,
+            keys={"keys": [{**key("ES256", name).public_jwk(), "kid": "1"}]},
+        )
+        for number, name in enumerate(names)
+    ]
+
+
 @pytest.mark.parametrize("payload", ["bm90IGpzb24", "!"])
 def test_many_keys_and_a_payload_that_names_no_issuer(payload: str) -> None:
     bearer_auth, texts = sharing(5, "1")
@@ -499,6 +531,32 @@ def test_where_only_large_tokens_come_a_rotation_is_found_by_the_clock(large: st
         assert [verdict(), verdict()] == ["keys_unavailable", "accepted"]
 
 
+def test_a_large_token_meets_the_keys_that_are_missing_whoever_elses_are_there() -> None:
+    clock = ManualClock(NOW)
+    with FakeIssuer(clock=clock) as down, FakeIssuer(clock=clock) as due:
+        down.outage = "error"
+        bearer_auth = BearerAuth(*(TrustedIssuer(one.url, audience=one.audience) for one in (down, due)), clock=clock)
+        bearer_auth.prefetch()
+        clock.advance(250)
+        assert reason_of(bearer_auth, due.token(LARGE["long"], header={"kid": "unknown"})) == "keys_unavailable"
+
+
+def test_the_moments_at_which_a_large_token_starts_a_fetch() -> None:
+    clock = ManualClock(NOW)
+    with FakeIssuer(clock=clock) as issuer:
+        world = World(issuer, clock)
+        world.auth.prefetch()
+        large = issuer.token(LARGE["long"], header={"kid": "unknown"})
+        due = world.auth._store.issuers[issuer.url].refresh_at
+        for moment, fetches in ((due - 0.001, 1), (due, 2)):
+            clock.now = moment
+            assert world.verdict(large) == "unknown_key"
+            world.settle()
+            assert world.fetches == fetches
+        clock.advance(-100)  # then nobody knows how old they are
+        assert world.verdict(large) == "keys_unavailable"
+
+
 @pytest.mark.parametrize("large", LARGE)
 def test_large_tokens_of_many_issuers_with_one_key(large: str) -> None:
     names = [f"https://tenant-{number}.example" for number in range(6)]
@@ -584,3 +642,19 @@ def test_a_large_token_starts_a_few_fetches_at_a_time() -> None:
     assert reason_of(bearer_auth, token(LARGE["long"])) == "keys_unavailable"
     wait([state._flight for state in bearer_auth._store.issuers.values() if state._flight is not None], 30)
     assert sorted(asked) == sorted(f"{name}/jwks" for name in names[:16])
+
+
+def test_issuers_whose_keys_are_there_do_not_count_among_those_few() -> None:
+    asked: list[str] = []
+
+    def fetch(url: str, *_: object) -> Fetched:
+        asked.append(url)
+        return Fetched(200, {"content-type": "application/json"}, json.dumps(jwks()).encode())
+
+    names = [f"https://as-{number}.example" for number in range(20)]
+    policies = [TrustedIssuer(name, audience=AUDIENCE, keys=f"{name}/jwks") for name in names]
+    bearer_auth = auth(*policies, fetch=fetch)
+    for _ in range(2):
+        assert reason_of(bearer_auth, token(LARGE["long"], {"kid": "unknown"})) == "keys_unavailable"
+        wait([state._flight for state in bearer_auth._store.issuers.values() if state._flight is not None], 30)
+    assert sorted(asked) == sorted(f"{name}/jwks" for name in names)

@@ -103,7 +103,7 @@ class Ring:
     def _describe(self, place: int, current: int, lifetime: float) -> KeyInfo:
         entry = self.entries[place]
         state: State = "current" if place == current else "retired" if place < current else "next"
-        if state == "next" and entry.signs_from == math.inf:
+        if entry.signs_from == math.inf:
             state = "published"
         last = place == len(self.entries) - 1
         times = (
