@@ -18,7 +18,7 @@ from .models import JWTConnectAuthToken
 _LONGEST = 255
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Recorded:
     """A token that was issued. ``issued_at``, ``expires_at``: seconds since the epoch, None where nobody knows."""
 
