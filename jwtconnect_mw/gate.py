@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from functools import partial
 
+from ._seldom import Seldom
 from .errors import RevocationUnavailable, Revoked
-from .revocation import RevocationLookup
+from .revocation import Replica, RevocationLookup
 from .token import AccessToken
 from .verifier import Verified
 
@@ -32,6 +33,7 @@ class RevocationGate:
         # Who does not say so may do I/O: a loop that stands still is worse than a hop too many.
         self.blocking = bool(getattr(revocations, "blocking", True))
         self._reported_irrevocable = False
+        self._reports_itself, self._seldom = isinstance(revocations, Replica), Seldom(_log)
         if self.blocking:
             from ._waiting import Threads
 
@@ -49,7 +51,9 @@ class RevocationGate:
         started = started if type(started) is int or type(started) is float else None
         try:
             revoked = self._revocations.is_revoked(token.issuer, token_id, session, subject, started, now)
-        except Exception:
+        except Exception as error:
+            if not self._reports_itself:
+                self._seldom.error("the revocation list cannot tell: %s", type(error).__name__)
             raise RevocationUnavailable(1) from None
         if revoked is not False:
             raise Revoked
@@ -61,4 +65,5 @@ class RevocationGate:
         try:
             await self._threads.run(partial(self.pass_or_refuse, token, now), _PATIENCE)
         except Busy:
+            self._seldom.error("the revocation list is too slow, or too many requests wait for it")
             raise RevocationUnavailable(1) from None

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from jwtconnect_mw._seldom import Seldom
+from jwtconnect_mw.issuer import hooks
+
 pytest.register_assert_rewrite("jwtconnect_mw.testing.revocation")
 
 
@@ -14,3 +17,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(scope="session")
 def long(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--long"))
+
+
+@pytest.fixture(autouse=True)
+def outages_are_told_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That a list failed is said once a minute in each process, which is too seldom for tests."""
+    monkeypatch.setattr(hooks, "_seldom", Seldom(hooks._log))

@@ -68,6 +68,13 @@ def test_under_another_loop_what_must_be_waited_for_is_refused() -> None:
         assert caught.value.reason == expected
 
 
+def test_an_outage_is_one_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    bearer_auth = auth(revocations=Asked(OSError("a secret")))
+    assert [reason(bearer_auth) for _ in range(20)] == ["revocation_unavailable"] * 20
+    lines = [record.getMessage() for record in caplog.records if record.name == "jwtconnect_mw"]
+    assert lines == ["the revocation list cannot tell: OSError"]
+
+
 def test_the_threads_are_few() -> None:
     revocations = Asked()
     bearer_auth = auth(revocations=revocations)

@@ -10,6 +10,7 @@ from copy import deepcopy
 from types import MappingProxyType
 from typing import Any, ParamSpec, TypeVar
 
+from .._seldom import Seldom
 from ..errors import ConfigurationError
 from ..revocation import Family
 from .access import checked_claims
@@ -23,6 +24,7 @@ ActiveHook = Callable[[str], bool]
 EventHook = Callable[[str, Mapping[str, Any]], object]
 
 _log = logging.getLogger("jwtconnect_mw.issuer")
+_seldom = Seldom(_log)
 
 
 def failed(what: str, error: Exception) -> ServiceUnavailable:
@@ -31,12 +33,18 @@ def failed(what: str, error: Exception) -> ServiceUnavailable:
     return ServiceUnavailable()
 
 
+def list_failed(error: Exception) -> ServiceUnavailable:
+    """As ``failed``, but an outage of the list concerns every request."""
+    _seldom.error("the revocation list failed: %s", type(error).__name__)
+    return ServiceUnavailable()
+
+
 def ask_list(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """Call the revocation list. Raises ServiceUnavailable for whatever it raises."""
     try:
         return function(*args, **kwargs)
     except Exception as error:
-        raise failed("the revocation list", error) from None
+        raise list_failed(error) from None
 
 
 class Hooks:

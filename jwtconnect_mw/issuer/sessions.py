@@ -19,7 +19,7 @@ from .errors import (
     RevokedGrant,
     UnknownGrant,
 )
-from .hooks import Hooks, ask_list, failed
+from .hooks import Hooks, ask_list, list_failed
 from .refresh import Grant, RefreshToken, RefreshTokens
 from .settings import SKEW, Lifetimes
 
@@ -56,7 +56,7 @@ class Sessions:
         except SubjectRevokedError:
             raise InactiveSubject from None
         except Exception as error:
-            raise failed("the revocation list", error) from None
+            raise list_failed(error) from None
 
     def first(self, grant: Grant, now: float) -> str:
         """The text of the first refresh token. Raises ConfigurationError if it would be too long."""
