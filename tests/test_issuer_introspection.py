@@ -14,6 +14,7 @@ from jwtconnect_mw.errors import Revoked
 from jwtconnect_mw.issuer import inspection
 from jwtconnect_mw.issuer.clients import UNNAMED, Client
 from jwtconnect_mw.issuer.errors import RevokedGrant
+from jwtconnect_mw.issuer.refresh import RefreshToken, RefreshTokens
 from jwtconnect_mw.issuer.service import Issuer
 from jwtconnect_mw.issuer.tokens import Tokens
 from jwtconnect_mw.revocation import MemoryRevocationList
@@ -212,7 +213,7 @@ def test_a_list_is_asked_for_what_it_knows_whoever_wrote_the_claims(
     assert asked == [(ISSUER, "token-1", session, "alice", started, NOW)]
 
 
-def test_whatever_is_asked_one_signature_is_verified_and_the_list_is_asked_once(
+def test_whatever_is_asked_one_token_of_each_kind_is_read_and_the_list_is_asked_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """So that the time tells nothing of a token that the caller may not see."""
@@ -227,8 +228,13 @@ def test_whatever_is_asked_one_signature_is_verified_and_the_list_is_asked_once(
         counted.append("signature")
         return verifies(self, signing_input, signature)
 
-    verifies = VerificationKey.verifies
+    def parsed(self: RefreshTokens, payload: bytes) -> RefreshToken:
+        counted.append("refresh token")
+        return parse(self, payload)
+
+    verifies, parse = VerificationKey.verifies, RefreshTokens._parsed
     monkeypatch.setattr(VerificationKey, "verifies", spied)  # counts; the work is done by the original
+    monkeypatch.setattr(RefreshTokens, "_parsed", parsed)
     clock = ManualClock(NOW)
     here = house(revocations=Spy(clock=clock), clock=clock)
     tokens = here.issuer.issue("alice", client_id="web")
@@ -237,7 +243,7 @@ def test_whatever_is_asked_one_signature_is_verified_and_the_list_is_asked_once(
     for name, text in texts.items():
         counted.clear()
         assert here.issuer.introspect(text, caller=Client("stranger", True)) == INACTIVE
-        assert counted == ["signature", "list"], name
+        assert counted == ["refresh token", "signature", "list"], name
 
 
 def test_introspection_asks_the_list() -> None:
