@@ -166,6 +166,9 @@ EQUIVALENT: dict[str, dict[str, str]] = {
             "speed: the verifier is built anew, of the same keys"
         ),
     },
+    "issuer/service": {
+        "Issuer.revoke: condition always: token is not None": "what is no text is no token of ours",
+    },
     "issuer/clients": {
         "Clients.public: one condition of several removed: not self._closed": (
             "where no clients are given, the default one is there and has no secret"

@@ -233,6 +233,7 @@ class Judge:
     def pytest_runtest_logreport(self, report: Any) -> None:
         """The first failure is enough; what the mutant left undone could make the end of the test wait for ever."""
         if self.judging and report.failed:
+            (self.place / f"felled-{os.getpid()}").write_text(report.nodeid)
             os._exit(LATE if "Timeout >" in report.longreprtext else FELL)
 
     def pytest_runtestloop(self, session: Any) -> bool:
@@ -297,9 +298,12 @@ class Judge:
         self.unexplained += len(unknown) + len(stale)
 
     def _survivors(self, found: list[Mutant]) -> list[Mutant]:
+        """One that is called equivalent, and falls, is judged again: not every test is steady on a busy machine."""
+        reasons = EQUIVALENT.get(found[0].module, {}) if found else {}
         waiting = list(enumerate(found))
         running: dict[int, int] = {}
         alive: list[int] = []
+        again: set[int] = set()
         while waiting or running:
             while waiting and len(running) < WORKERS:
                 number, mutant = waiting.pop()
@@ -314,8 +318,15 @@ class Judge:
                 )
             if status == 0:
                 alive.append(number)
-                if found[number].name not in EQUIVALENT.get(found[number].module, {}):
+                if found[number].name not in reasons:
                     print(f"  {found[number].module}.py:{found[number].line}: {found[number].name}", flush=True)
+            elif found[number].name in reasons:
+                felled = self.place / f"felled-{child}"
+                by = felled.read_text() if felled.exists() else "no test"
+                print(f"  called equivalent, but felled by {by}: {found[number].name}", flush=True)
+                if number not in again:
+                    again.add(number)
+                    waiting.append((number, found[number]))
         return [found[number] for number in sorted(alive)]
 
     def _survives(self, mutant: Mutant) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -263,6 +263,20 @@ def test_a_fetch_of_ones_own_that_fails(caplog: pytest.LogCaptureFixture) -> Non
     assert [record.getMessage() for record in caplog.records] == [
         f"the keys of {ISSUER!r} cannot be had: the fetch function failed"
     ]
+
+
+def test_the_deadline_of_the_default_fetch_is_that_of_each_attempt() -> None:
+    noted: list[float] = []
+
+    class Noting(HttpFetch):
+        def __call__(self, url: str, headers: Mapping[str, str], timeout: float) -> Fetched:
+            noted.append(timeout)
+            return super().__call__(url, headers, timeout)
+
+    with RawServer(http(jwks())) as server:
+        for deadline in (3.5, 7):
+            assert verdict(auth(policy(keys=server.url), fetch=Noting(deadline=deadline)), token()) == "accepted"
+    assert noted == [3.5, 7]
 
 
 def test_a_file_of_the_greatest_length(tmp_path: Path) -> None:
