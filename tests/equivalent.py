@@ -167,6 +167,7 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         ),
     },
     "issuer/service": {
+        "Issuer.issue: condition always: self._sessions.alone": "speed: what would be too long is found out twice",
         "Issuer.revoke: condition always: token is not None": "what is no text is no token of ours",
     },
     "issuer/clients": {
