@@ -280,23 +280,24 @@ def test_plain_http_elsewhere_must_be_asked_for(site: RawServer, clock: ManualCl
 
 
 @pytest.mark.parametrize(
-    ("issuer", "settings", "expected"),
+    ("issuer", "jwks_uri", "settings", "expected"),
     [
-        ("https://as.example", {}, "keys_unavailable"),
-        ("https://as.example", {"trust_http": True}, "accepted"),
-        ("http://127.0.0.1", {}, "accepted"),
+        ("https://as.example", "https://keys.example/jwks", {}, "accepted"),
+        ("https://as.example", "http://127.0.0.1:8080/jwks", {}, "keys_unavailable"),
+        ("https://as.example", "http://127.0.0.1:8080/jwks", {"trust_http": True}, "accepted"),
+        ("http://127.0.0.1", "http://127.0.0.1:8080/jwks", {}, "accepted"),
     ],
 )
 def test_an_https_issuer_names_no_service_of_this_machine(
-    issuer: str, settings: dict[str, Any], expected: str, clock: ManualClock
+    issuer: str, jwks_uri: str, settings: dict[str, Any], expected: str, clock: ManualClock
 ) -> None:
     asked: list[str] = []
 
     def fetch(url: str, headers: Mapping[str, str], timeout: float) -> Fetched:
         asked.append(url)
-        document = jwks() if url.endswith("/jwks") else {"issuer": issuer, "jwks_uri": "http://127.0.0.1:8080/jwks"}
+        document = jwks() if url.endswith("/jwks") else {"issuer": issuer, "jwks_uri": jwks_uri}
         return Fetched(200, {"content-type": "application/json"}, json.dumps(document).encode())
 
     bearer_auth = BearerAuth(TrustedIssuer(issuer, audience=AUDIENCE, **settings), clock=clock, fetch=fetch)
     assert verdict(bearer_auth, token({"iss": issuer, "iat": NOW - 5, "exp": NOW + 300})) == expected
-    assert ("http://127.0.0.1:8080/jwks" in asked) == (expected == "accepted")
+    assert (jwks_uri in asked) == (expected == "accepted")
