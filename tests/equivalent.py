@@ -231,9 +231,6 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "IssuerKeys.seek: raise removed: raise UnknownKey": (
             "speed: no fetch begins for it, and beside keys that are always fresh the verdict is that one"
         ),
-        "IssuerKeys.verdict: one condition of several removed: self.last_attempt is None": (
-            "for the type checker: an attempt was made before anybody is told that there are no keys"
-        ),
         "IssuerKeys.remember_unknown: one condition of several removed: self.is_fresh(now)": (
             "what is remembered counts beside fresh keys only, and is cleared when such come"
         ),
