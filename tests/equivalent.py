@@ -166,6 +166,12 @@ EQUIVALENT: dict[str, dict[str, str]] = {
             "speed: the verifier is built anew, of the same keys"
         ),
     },
+    "issuer/keys": {
+        "SigningKeys._current: condition never: view.since <= now < view.until": "speed: it is looked at again",
+        "SigningKeys._current: boundary 1 moved: view.since <= now < view.until": (
+            "speed: at that moment it is looked at again"
+        ),
+    },
     "issuer/service": {
         "Issuer.issue: condition always: self._sessions.alone": "speed: what would be too long is found out twice",
         "Issuer.revoke: condition always: token is not None": "what is no text is no token of ours",

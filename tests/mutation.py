@@ -84,8 +84,9 @@ TESTS = {
     "issuer/endpoints": "issuer_app issuer_asgi issuer_introspection issuer_sessions",
     **{
         f"issuer/{name}": "issuer_keyfile issuer_keys issuer_rotation issuer_service"
-        for name in ("keyring", "keystore", "keyfile", "keydoc", "keys")
+        for name in ("keyring", "keystore", "keyfile", "keydoc")
     },
+    "issuer/keys": "issuer_keys issuer_rotation issuer_keyfile issuer_service issuer_shared",
     **{
         f"revocation/{name}": "replica replica_follow replica_local replica_conformance"
         for name in ("replica", "local", "follow")

@@ -183,6 +183,8 @@ def test_what_may_be_required(required: Any) -> None:
     with pytest.raises(ConfigurationError) as caught:
         Health(auth(), required=required)
     assert caught.value.field == "required"
+    with pytest.raises(ConfigurationError):  # nor where each of its letters names an issuer
+        Health(auth(TrustedIssuer("a", audience="a", keys=jwks())), required="a")
     assert by_wsgi(Health(auth(), required=[]), "GET").status == 200
 
 

@@ -518,3 +518,33 @@ def test_after_a_fork_amid_a_change(path: Path, clock: ManualClock) -> None:
     assert holder.result() == "x"
     os.close(read)
     os.close(write)
+
+
+def test_a_path_that_says_it_is_one_needs_no_dot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    SigningKeys(Path("keys"))
+    assert (tmp_path / "keys").exists()
+
+
+def test_a_change_that_is_read_is_no_problem(path: Path, clock: ManualClock, caplog: pytest.LogCaptureFixture) -> None:
+    one, other = SigningKeys(path, clock=clock), SigningKeys(path, clock=clock)
+    kid = one.rotate(at_once=True)
+    clock.advance(5)
+    assert other.signer().kid == kid
+    assert caplog.records == []
+
+
+def test_what_changes_nothing_writes_nothing(path: Path, clock: ManualClock) -> None:
+    keys = SigningKeys(path, clock=clock)
+    kid = keys.rotate()
+    before = path.stat()
+    assert keys.rotate() == kid
+    assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+def test_a_child_without_the_file_says_so(path: Path, clock: ManualClock, caplog: pytest.LogCaptureFixture) -> None:
+    keys = SigningKeys(path, clock=clock)
+    path.unlink()
+    keys.after_fork()
+    assert keys.signer()
+    assert "there is no such file" in caplog.text

@@ -6,6 +6,7 @@ import contextlib
 import gc
 import json
 import logging
+import os
 import threading
 from pathlib import Path
 from typing import NoReturn
@@ -22,6 +23,7 @@ from jwtconnect_mw.testing import ManualClock
 
 from .issuing import kids, states
 from .kit import NOW, key
+from .test_fork import Child
 
 AHEAD = 3_900
 LIFETIME = 1_800
@@ -423,6 +425,15 @@ def test_threads(tmp_path: Path, clock: ManualClock, caplog: pytest.LogCaptureFi
         thread.join()
     assert wrong == []
     assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_child_looks_for_itself_at_what_its_parent_was_about_to_read(tmp_path: Path, clock: ManualClock) -> None:
+    one, other = (SigningKeys(tmp_path / "keys.json", clock=clock) for _ in range(2))
+    kid = one.rotate(at_once=True)
+    clock.advance(LOOK_EVERY)
+    other._store._looked_at = clock()  # type: ignore[attr-defined]  # as a thread does first that reads the file
+    assert Child(lambda: other.signer().kid).result() == kid
 
 
 def test_who_comes_while_another_is_at_it_does_not_wait(keys: SigningKeys, clock: ManualClock) -> None:

@@ -64,7 +64,7 @@ class SigningKeys:
         access_lifetime: float = 1800,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        if algorithm is not None and (not isinstance(algorithm, str) or algorithm not in ALGORITHMS):
+        if algorithm is not None and algorithm not in ALGORITHMS:
             raise ConfigurationError("algorithm", f"one of {', '.join(ALGORITHMS)} is needed")
         number = isinstance(access_lifetime, (int, float)) and not isinstance(access_lifetime, bool)
         if not number or not 0 < access_lifetime < math.inf:
