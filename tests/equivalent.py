@@ -166,6 +166,12 @@ EQUIVALENT: dict[str, dict[str, str]] = {
             "speed: the verifier is built anew, of the same keys"
         ),
     },
+    "issuer/keystore": {
+        "FileRingStore.look: condition never: 0 <= now - self._looked_at < LOOK_EVERY": "speed: one looks each time",
+        "FileRingStore.look: boundary 1 moved: 0 <= now - self._looked_at < LOOK_EVERY": (
+            "speed: it is looked at twice in one moment"
+        ),
+    },
     "issuer/keys": {
         "SigningKeys._current: condition never: view.since <= now < view.until": "speed: it is looked at again",
         "SigningKeys._current: boundary 1 moved: view.since <= now < view.until": (
