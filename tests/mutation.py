@@ -63,10 +63,8 @@ TESTS = {
     "fetch": "fetch urls proxies settings discovery sources",
     "asgi": "asgi adapters cases cors gate flights urls",
     "wsgi": "wsgi adapters cases cors flights urls",
-    **{
-        f"revocation/{name}": "revocation revocation_sqlite"
-        for name in ("entries", "rotation", "memory", "sqlite", "rows", "schema")
-    },
+    **{f"revocation/{name}": "revocation revocation_sqlite" for name in ("entries", "rotation", "memory", "schema")},
+    **{f"revocation/{name}": "revocation_sqlite revocation_feed" for name in ("sqlite", "rows")},
     **{
         f"revocation/{name}": "revocation_redis revocation_redis_feed revocation_redis_faults"
         for name in ("redis", "redis_epochs", "redis_server", "redis_texts")
