@@ -23,6 +23,7 @@ from .adapters import asgi_app, call_asgi, wsgi_app
 from .cases import bearer
 from .frameworks import django_app
 from .kit import auth, jwks, policy, token
+from .remote import LIMIT
 
 GOOD = bearer(token())
 TOKEN, CLAIMS = "jwtconnect_mw.token", "jwtconnect_mw.claims"
@@ -138,12 +139,12 @@ def test_a_stream_arrives_piece_by_piece() -> None:
             await send({"type": "http.response.body", "body": b"two"})
 
         client = ApplicationCommunicator(BearerMiddleware(inner, auth()), scope_of())
-        assert (await client.receive_output())["status"] == 200
-        assert (await client.receive_output())["body"] == b"one"
+        assert (await client.receive_output(LIMIT))["status"] == 200
+        assert (await client.receive_output(LIMIT))["body"] == b"one"
         assert await client.receive_nothing()
         go_on.set()
-        assert (await client.receive_output())["body"] == b"two"
-        await client.wait()
+        assert (await client.receive_output(LIMIT))["body"] == b"two"
+        await client.wait(LIMIT)
 
     asyncio.run(main())
 
@@ -338,8 +339,8 @@ def test_start_up_fetches_the_keys_and_goes_on_whatever_comes_of_it(
         client = ApplicationCommunicator(BearerMiddleware(inner, protected), {"type": "lifespan", "asgi": {}})
         for phase in "startup", "shutdown":
             await client.send_input({"type": f"lifespan.{phase}"})
-            assert (await client.receive_output())["type"] == f"lifespan.{phase}.complete"
-        await client.wait()
+            assert (await client.receive_output(LIMIT))["type"] == f"lifespan.{phase}.complete"
+        await client.wait(LIMIT)
 
     asyncio.run(main())
     assert states == ([] if state is None else [state])
