@@ -29,6 +29,7 @@ from jwtconnect_mw.django.conf import wiring
 from jwtconnect_mw.django.options import ISSUER as ISSUER_NAMES
 from jwtconnect_mw.django.options import KNOWN, POLICY
 from jwtconnect_mw.django.revocations import OrmRevocationList
+from jwtconnect_mw.django.signals import SETTINGS as SWITCHES
 from jwtconnect_mw.revocation import MemoryRevocationList, SQLiteRevocationList
 
 from .djproject.api import Urls, plain
@@ -84,7 +85,8 @@ def ids(settings: Any, **more: Any) -> list[str]:
 
 
 def test_good_settings_have_no_problem() -> None:
-    assert found(verifying(revoke_on_logout=True)) == []
+    assert found(verifying(revoke_on_logout=False, update_last_login=True)) == []
+    assert found(issuing(**dict.fromkeys(SWITCHES, True))) == []
     assert found(verifying(), deploy=True) == []
     assert found(issuing(), middleware=[*SESSIONS, MIDDLEWARE]) == []
 
@@ -142,6 +144,10 @@ PROBLEMS: dict[str, tuple[str, str, Any]] = {
     "the issuer without an audience": ("E005", "audience", without("audience")),
     "the keys of the issuer": ("E005", "keys", own(keys=b"x" * 64)),
     "a client": ("E005", "clients", own(clients={"web": "short"})),
+    "a login without an issuer": ("E005", "issue_on_login", verifying(issue_on_login=True)),
+    "a logout without an issuer": ("E005", "revoke_on_logout", verifying(revoke_on_logout=True)),
+    "a password without an issuer": ("E005", "password_change", verifying(revoke_on_password_change=True)),
+    "a user without an issuer": ("E005", "revoke_on_deactivation", verifying(revoke_on_deactivation=True)),
     "no list": ("E006", "issuer", issuing(revocations=None)),
     "a list": ("E006", "revocations", verifying(revocations="no.such.list") | {}),
     "a list that is none": ("E006", "revocations", verifying(revocations=5)),

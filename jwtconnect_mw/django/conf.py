@@ -23,6 +23,7 @@ from .lists import revocation_list
 from .material import is_missing_file, passing_keys
 from .options import AUTH, ISSUER, NAME, POLICY, checked, read
 from .problems import SettingProblem, naming
+from .signals import NEED_ISSUER
 from .users import Users
 
 STAGES = ("users", "revocations", "lookups", "issuer", "policies", "auth")
@@ -89,6 +90,7 @@ class Wiring:
     def issuer(self) -> ProjectIssuer | None:
         given = self.options.get("issuer")
         if given is None:
+            self._check_switches()
             return None
         where = "JWTAUTH_*" if self.legacy else f"{NAME}['issuer']"
         if not isinstance(given, Mapping):
@@ -105,6 +107,12 @@ class Wiring:
             issuer = project_issuer(arguments, self.users, self.revocations, self.clock, legacy=self.legacy)
         issuer.allow_refresh = not self.legacy or legacy.allows_refresh(settings)
         return issuer
+
+    def _check_switches(self) -> None:
+        """What they do to tokens needs an issuer; that is to be known before the first login or save fails."""
+        for name in sorted(NEED_ISSUER):
+            if self.options.get(name):
+                raise SettingProblem("E005", f"{NAME}[{name!r}] needs an issuer: {NAME}['issuer'] is missing.")
 
     @cached_property
     def policies(self) -> tuple[TrustedIssuer, ...]:

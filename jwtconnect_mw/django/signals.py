@@ -41,6 +41,7 @@ SETTINGS = frozenset(
     ),
 )
 """The names that stand in ``JWTCONNECT_MW``."""
+NEED_ISSUER = SETTINGS - {"update_last_login"}
 SESSION_KEY = "jwtconnect_mw.sid"
 """Under which the ``sid`` of the token session stands in Django's session."""
 _BEFORE = "_jwtconnect_mw_before"
