@@ -138,11 +138,11 @@ def _issuers(wired: Wiring) -> Iterator[str]:
 
 
 def _is_plain(policy: TrustedIssuer) -> bool:
-    return "http" in (urlsplit(url).scheme for url in (policy.issuer, getattr(policy.source, "url", "")))
+    return any(url.lower().startswith("http:") for url in (policy.issuer, getattr(policy.source, "url", "")))
 
 
 def _keys(wired: Wiring) -> Iterator[str]:
-    if "issuer" in wired.options and wired.options["issuer"].get("keys") is None:
+    if wired.issuer is not None and wired.options["issuer"].get("keys") is None:
         yield "W006 The signing keys are in the memory of one process: name a key file."
 
 
