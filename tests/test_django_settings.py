@@ -377,6 +377,15 @@ def test_an_issuer_has_the_list_of_the_database_by_default() -> None:
         assert isinstance(wiring().revocations, OrmRevocationList)
 
 
+def test_no_issuer_is_as_good_as_no_word_about_it() -> None:
+    with project(verifying(issuer=None)):
+        assert (wiring().revocations, wiring().issuer) == (None, None)
+    assert ids({"issuer": None}, middleware=[]) == ["E001"]
+    old = {"JWTAUTH_KEY": "x" * 48, "JWTAUTH_ALGORITHM": "HS256", "JWTAUTH_ISSUER": "https://as.example"}
+    with project({"issuer": None}, **old):
+        assert (wiring().legacy, [policy.issuer for policy in wiring().policies]) == (True, ["https://as.example"])
+
+
 def test_unrelated_settings_change_nothing() -> None:
     with project(verifying()):
         before = wiring()

@@ -83,6 +83,8 @@ def read() -> tuple[dict[str, Any], bool]:
     if given is not None and not isinstance(given, Mapping):
         raise SettingProblem("E002", f"{NAME} is a dict.")
     found = checked(given or {}, KNOWN, NAME, "E004")
+    if found.get("issuer", ...) is None:
+        del found["issuer"]  # the default, which is as good as no word about it
     if "issuers" in found or "issuer" in found:
         return found, False
     if legacy.is_used(settings):
