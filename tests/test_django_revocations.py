@@ -21,10 +21,11 @@ from . import djproject
 
 djproject.setup()
 
-from django.core.signals import request_started  # noqa: E402  # what follows needs the settings
+from django.core.management import call_command  # noqa: E402  # what follows needs the settings
+from django.core.signals import request_started  # noqa: E402
 from django.db import DatabaseError, OperationalError, connections, transaction  # noqa: E402
 from django.db.models import F  # noqa: E402
-from django.test import TestCase  # noqa: E402
+from django.test import TestCase, override_settings  # noqa: E402
 
 from jwtconnect_mw import ConfigurationError  # noqa: E402
 from jwtconnect_mw.django.models import RefreshFamily, RevocationEntry, RevocationMark, RevocationState  # noqa: E402
@@ -36,7 +37,7 @@ from jwtconnect_mw.testing import ManualClock, RevocationListConformance  # noqa
 from jwtconnect_mw.testing.revocation.backend import FAMILY, ISSUER, LIFETIME, NOW, present, revoked  # noqa: E402
 from jwtconnect_mw.testing.revocation.races import together  # noqa: E402
 
-from .djproject.databases import empty, migrate, with_postgres  # noqa: E402
+from .djproject.databases import empty, migrate, with_postgres, with_sqlite  # noqa: E402
 from .djproject.racer import THREADS  # noqa: E402
 
 pytestmark = pytest.mark.live
@@ -122,14 +123,58 @@ def test_it_shows_where_it_is(revocations: OrmRevocationList, alias: str) -> Non
 
 def test_it_is_born_with_its_tables(server: str) -> None:
     """So that the first thing that is asked need not write."""
-    from django.core.management import call_command
-
     call_command("migrate", "jwtconnect_mw", "zero", database=server, verbosity=0)
     call_command("migrate", "jwtconnect_mw", database=server, verbosity=0)
     state = RevocationState.objects.using(server).get()
     assert abs(state.birth - time.time()) < 86_400
     assert len(state.epoch) == 32
     assert str(state) == state.epoch
+
+
+@pytest.fixture
+def emptied() -> Iterator[None]:
+    """As TransactionTestCase leaves the database behind."""
+    migrate()
+    call_command("flush", interactive=False, verbosity=0)
+    yield
+    empty("default")
+
+
+def test_it_is_born_again_after_a_flush(emptied: None) -> None:
+    """Else the first session would have to write, which SQLite refuses inside a transaction."""
+    (state,) = RevocationState.objects.all()
+    assert (state.serial, RevocationMark.objects.get().serial) == (0, 0)
+    with transaction.atomic():
+        assert OrmRevocationList().start_family(ISSUER, "alice") >= state.birth
+    revocations = OrmRevocationList()
+    revocations.revoke_token(ISSUER, "x")
+    call_command("migrate", verbosity=0)
+    assert RevocationState.objects.get().serial == 1, "that of a list that is used is left alone"
+    assert RevocationMark.objects.count() == 2
+
+
+def test_it_is_not_born_where_it_has_no_tables(tmp_path: Path) -> None:
+    with with_sqlite(tmp_path / "other.db", "other") as other:
+        call_command("migrate", "jwtconnect_mw", "zero", database=other, verbosity=0)
+        with override_settings(DATABASE_ROUTERS=[Nowhere()]):
+            call_command("migrate", "jwtconnect_mw", database=other, verbosity=0)
+        assert "jwtconnect_mw_revocationstate" not in connections[other].introspection.table_names()
+        with override_settings(DATABASE_ROUTERS=[]):
+            call_command("flush", database=other, interactive=False, verbosity=0)
+
+
+def test_it_is_not_born_where_a_router_keeps_it_away(emptied: None) -> None:
+    with override_settings(DATABASE_ROUTERS=[Nowhere()]):
+        empty("default")
+        call_command("flush", interactive=False, verbosity=0)
+        assert not RevocationState.objects.exists()
+
+
+class Nowhere:
+    """A router of a project that keeps the tables in another database."""
+
+    def allow_migrate(self, db: str, app_label: str, **_: Any) -> bool:
+        return app_label != "jwtconnect_mw"
 
 
 def test_rows_show_no_name(revocations: OrmRevocationList, alias: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.apps import AppConfig, apps
+from django.db.models.signals import post_migrate
 
 
 class JWTConnectConfig(AppConfig):
@@ -14,7 +15,9 @@ class JWTConnectConfig(AppConfig):
     def ready(self) -> None:
         """Nothing is wired yet: settings are read when they are first needed."""
         from . import checks, conf, signals  # noqa: F401  # the checks register themselves
+        from .revocations import birth
 
+        post_migrate.connect(birth.begin, sender=self, dispatch_uid="jwtconnect_mw.birth")
         conf.follow_settings()
         signals.connect()
         if apps.is_installed("drf_spectacular"):
