@@ -115,6 +115,8 @@ def two_issuers(**more: Any) -> dict[str, Any]:
     return {**verifying(**more), "issuers": [*verifying()["issuers"], other]}
 
 
+BY_FUNCTION: dict[str, Any] = {"user": "database", "user_lookup": make_nothing}
+BY_UID: dict[str, Any] = {"user": "database", "user_claim": "uid", "user_lookup": "username"}
 PROBLEMS: dict[str, tuple[str, str, Any]] = {
     "nothing": ("E001", "issuers", None),
     "an empty dict": ("E001", "issuers", {}),
@@ -161,6 +163,8 @@ PROBLEMS: dict[str, tuple[str, str, Any]] = {
     "a claim": ("E007", "user_claim", verifying(user_claim=None)),
     "a field": ("E007", "nickname", verifying(user="database", user_lookup="nickname")),
     "a field for the primary key": ("E007", "user_pk", verifying(user_claim="user_pk", user_lookup="username")),
+    "a claim beside a function": ("E007", "leave it out", verifying(**BY_FUNCTION, user_claim="email")),
+    "a claim of which users are found, mapped": ("E008", "user_claim", issuing(**BY_UID, claims_map={"email": "uid"})),
     "an async function": ("E007", "async", verifying(user="database", user_lookup=look_later)),
     "an async object": ("E007", "async", verifying(user="database", user_lookup=Later())),
     "a function of nobody": ("E007", "database", verifying(user_lookup=make_list)),
@@ -184,6 +188,9 @@ PROBLEMS: dict[str, tuple[str, str, Any]] = {
     "a claim that is registered": ("E008", "exp", verifying(claims_map={"email": "exp"})),
     "a switch": ("E009", "revoke_on_logout", verifying(revoke_on_logout="yes")),
     "a claim of another kind of token": ("E008", "cnf", verifying(claims_map={"email": "cnf"})),
+    **{f"users by {claim}": ("E007", f"user_claim']: '{claim}'", issuing(**{**BY_UID, "user_claim": claim}))
+       for claim in ("exp", "aud", "client_id", "jti", "cnf", "ttype", "scope", "iss", "iat", "auth_time", "sid",
+                     "events")},
 }  # fmt: skip
 PROBLEMS["a list"] = ("E002", "no.such.list", PROBLEMS["a list"][2])
 
@@ -261,6 +268,20 @@ def test_secrets_in_files_are_looked_at(tmp_path: Path) -> None:
     assert ids({"issuers": policy}, deploy=True) == ["W001", "W002"]
     place.unlink()
     assert ids({"issuers": policy}, deploy=True) == ["W001"]
+
+
+def test_claims_by_which_users_are_found() -> None:
+    """What another issuer calls them, or what is the same in both places, is nobody's mistake."""
+    for settings in (
+        verifying(**{**BY_UID, "user_claim": "client_id"}),
+        verifying(**BY_UID, claims_map={"email": "uid"}),
+        issuing(**BY_UID, claims_map={"username": "uid", "email": "email"}),
+        issuing(user="database", user_claim="user_pk"),
+        issuing(**BY_FUNCTION),
+    ):
+        assert found(settings, middleware=[]) == []
+    old = {"JWTAUTH_KEY": "x" * 48, "JWTAUTH_ALGORITHM": "HS256", "JWTAUTH_ISSUER": "https://as.example"}
+    assert found({"user_lookup": make_nothing}, middleware=[], **old) == []
 
 
 def test_an_attribute_that_no_user_has_is_told() -> None:

@@ -13,7 +13,8 @@ USER_PK = "user_pk"
 given away and taken again."""
 
 _WHERE = "JWTCONNECT_MW['claims_map'] (JWTAUTH_CLAIMS_MAP)"
-_NOT_MAPPED = frozenset(("cnf", "at_hash", "c_hash", "events", "typ", "ttype", USER_PK))
+RESERVED = REGISTERED | {"cnf", "at_hash", "c_hash", "events", "typ", "ttype", USER_PK}
+"""The claims of a token that no attribute of the user becomes."""
 
 
 class ClaimsMap:
@@ -25,7 +26,7 @@ class ClaimsMap:
         for attribute, claim in given.items():
             if not (isinstance(attribute, str) and isinstance(claim, str) and attribute and claim):
                 raise SettingProblem("E008", f"{_WHERE} is a dict from attribute of the user to claim.")
-            if claim in REGISTERED or claim in _NOT_MAPPED:
+            if claim in RESERVED:
                 raise SettingProblem("E008", f"{_WHERE}: {claim!r} is not a claim that may be set.")
         self._claims: dict[str, str] = dict(given)
         self.attributes = {claim: attribute for attribute, claim in self._claims.items()}

@@ -15,7 +15,7 @@ from django.db import Error as DatabaseFailure
 
 from ..errors import InactiveUser, Unavailable
 from ..token import AccessToken
-from .claims_map import USER_PK, ClaimsMap, plain
+from .claims_map import RESERVED, USER_PK, ClaimsMap, plain
 from .principal import TokenUser
 from .problems import SettingProblem
 
@@ -58,8 +58,16 @@ class Users:
         self.mode, self.claim, self.lookup, self.hashed = mode, str(claim), str(lookup), hashed
         if claim == USER_PK and lookup != "pk":
             raise SettingProblem("E007", f"JWTCONNECT_MW['user_lookup'] is \"pk\" where 'user_claim' is {USER_PK!r}.")
+        if own is not None and claim in RESERVED - {"sub", USER_PK}:
+            raise SettingProblem("E007", f"JWTCONNECT_MW['user_claim']: {claim!r} is not a claim that may be set.")
+        if self.function is not None and claim not in ("sub", USER_PK if hashed else "sub"):
+            problem = "JWTCONNECT_MW['user_claim'] is not looked at where 'user_lookup' is a function: leave it out."
+            raise SettingProblem("E007", problem)
         self._lenient, self._own, self.issuers = lenient, own, _checked_issuers(issuers)
         self.claims_map = ClaimsMap(claims_map)
+        if own is not None and self.claims_map.attributes.get(self.claim, self.lookup) != self.lookup:
+            problem = f"JWTCONNECT_MW['claims_map']: {claim!r} is the user_claim, which is made of {lookup!r}."
+            raise SettingProblem("E008", problem)
         self.model: Any = get_user_model()
         self._attribute = "pk"
         if self.lookup != "pk":
