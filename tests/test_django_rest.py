@@ -92,6 +92,22 @@ class ScopedReadingOnly(Scoped):
     required_scopes: Any = {"GET": ["admin"], "HEAD": []}  # noqa: RUF012
 
 
+class ScopedByMistake(Scoped):
+    required_scopes: Any = {"get": ["admin"], "POST": ["admin"]}  # noqa: RUF012
+
+
+class ScopedByTypo(Scoped):
+    required_scopes: Any = {"GET": [], "GTE": ["admin"]}  # noqa: RUF012
+
+
+class ScopedPurge(Scoped):
+    http_method_names: ClassVar[list[str]] = ["get", "purge"]
+    required_scopes: Any = {"PURGE": ["admin"], "POST": ["admin"]}  # noqa: RUF012
+
+    def purge(self, request: Any) -> Response:
+        return Response()
+
+
 class Unscoped(Scoped):
     required_scopes: Any = ()
 
@@ -138,6 +154,9 @@ class Urls:
         path("sessions", SessionsFirst.as_view()),
         path("scoped", Scoped.as_view()),
         path("by-method", ScopedByMethod.as_view()),
+        path("by-mistake", ScopedByMistake.as_view()),
+        path("by-typo", ScopedByTypo.as_view()),
+        path("purged", ScopedPurge.as_view()),
         path("reading", ScopedReading.as_view()),
         path("reading-only", ScopedReadingOnly.as_view()),
         path("unscoped", Unscoped.as_view()),
@@ -312,6 +331,18 @@ def test_scopes_of_a_view() -> None:
         with pytest.raises(ConfigurationError, match="required_scopes"):
             client.get("/wrong", **ALICE)
     assert reasons == ["insufficient_scope", "no_credentials", *["insufficient_scope"] * 3, "no_credentials"]
+
+
+@pytest.mark.parametrize("place", ["by-mistake", "by-typo"])
+def test_scopes_of_what_is_no_method_let_nobody_in(place: str) -> None:
+    with rest(), pytest.raises(ConfigurationError, match="required_scopes"):
+        Client().get(f"/{place}", **ALICE)
+
+
+def test_scopes_of_a_method_that_only_one_view_has() -> None:
+    with rest():
+        assert Client().get("/purged", **ALICE).status_code == 200
+        assert Client().generic("PURGE", "/purged", **ALICE).status_code == 403
 
 
 def test_the_openapi_document() -> None:
