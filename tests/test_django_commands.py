@@ -163,6 +163,12 @@ def test_a_pair_for_anybody(keys: Path) -> None:
     ("arguments", "problem"),
     [
         (("bob",), "no such user"),
+        (("\udc80",), "no such user"),
+        (("\0",), "no such user"),
+        (("--subject", "\udc80"), "subject"),
+        (("alice", "--scope", "\udc80"), "scope"),
+        (("alice", "--audience", "\udc80"), "audience"),
+        (("alice", "--client-id", "\udc80"), "client_id"),
         (("alice", "--scope", '"'), "scope"),
         (("alice", "--audience", ""), "audience"),
         ((), "required"),
@@ -221,8 +227,9 @@ def test_a_list_that_is_down(issuer: ProjectIssuer, user: Any, monkeypatch: pyte
 
 def test_what_was_not_recorded(issuer: ProjectIssuer) -> None:
     for command in ("jwt_inspect", "jwt_revoke"):
-        with pytest.raises(CommandError, match="recorded"):
-            run(command, "--jti", "x")
+        for jti in ("x", "\0", "\ud800", "x\udfff"):
+            with pytest.raises(CommandError, match="recorded"):
+                run(command, "--jti", jti)
 
 
 def is_good(issuer: ProjectIssuer, tokens: Any) -> bool:
@@ -262,6 +269,8 @@ def test_revoking_all_of_a_user(issuer: ProjectIssuer, user: Any) -> None:
     ("arguments", "problem"),
     [
         (("--user", "bob"), "no such user"),
+        (("--user", "\udc80"), "no such user"),
+        (("--session", "\udc80"), "session"),
         (("--session", ""), "session"),
         (("--session", "x", "--before", "1"), "goes with"),
         (("--subject", "x", "--before", "nan"), "before"),
@@ -293,7 +302,7 @@ def test_purging(issuer: ProjectIssuer, user: Any) -> None:
     JWTConnectAuthToken.objects.create(user=user)
     left = run("jwt_purge", "--batch", "2", "--keep", "1")
     assert left == "0 revocations and sessions, 0 records dropped", "each write has dropped some"
-    assert run("jwt_purge", "--batch", "0") == "0 revocations and sessions, 1 records dropped"
+    assert run("jwt_purge", "--batch", "1") == "0 revocations and sessions, 1 records dropped"
     assert JWTConnectAuthToken.objects.count() == 1
 
 
@@ -305,6 +314,22 @@ def test_purging_many(user: Any) -> None:
             RevocationEntry(key=f"{number}", kind=0, what="", ends=0.0, serial=number) for number in range(5)
         )
         assert run("jwt_purge", "--batch", "2").startswith("5 revocations")
+
+
+@pytest.mark.parametrize("batch", ["0", "-1", "10001", "1" + "0" * 30])
+@pytest.mark.parametrize("command", ["jwt_purge", "jwt_import_legacy"])
+def test_batches_that_make_no_sense(issuer: ProjectIssuer, command: str, batch: str) -> None:
+    with pytest.raises(CommandError, match="--batch"):
+        run(command, f"--batch={batch}")
+
+
+@pytest.mark.parametrize("keep", ["nan", "inf", "-inf", "1e300", "1000000", "-1", "-0.001"])
+def test_a_purge_that_makes_no_sense_drops_nothing(issuer: ProjectIssuer, user: Any, keep: str) -> None:
+    issuing.issue(user)
+    with pytest.raises(CommandError, match="--keep"):
+        run("jwt_purge", f"--keep={keep}")
+    assert JWTConnectAuthToken.objects.count() == 1
+    assert run("jwt_purge", "--keep=36500", "--batch=10000").endswith(" 0 records dropped")
 
 
 def test_purging_without_a_list() -> None:
@@ -382,7 +407,7 @@ def test_the_older_table_is_carried_over(old: Any, user: Any) -> None:
 def test_rows_that_nobody_can_find_are_left(old: Any, user: Any) -> None:
     fill(old, user, 1, user_id=user.pk + 1000)
     fill(old, user, 2, access_jti=None, refresh_jti=None)
-    assert run("jwt_import_legacy", "--batch", "0") == "0 copied, 0 were there, 2 left out (no user or no jti)"
+    assert run("jwt_import_legacy", "--batch", "1") == "0 copied, 0 were there, 2 left out (no user or no jti)"
     assert not JWTConnectAuthToken.objects.exists()
 
 
@@ -393,6 +418,11 @@ def test_an_older_refresh_token_is_not_live(old: Any, user: Any) -> None:
     assert found is not None
     with issuing_project() as issuer:
         assert not found.is_live(issuer)
+
+
+def test_there_is_no_such_database() -> None:
+    with pytest.raises(CommandError, match="--database"):
+        run("jwt_import_legacy", "--database", "nope")
 
 
 def test_there_is_no_older_table() -> None:

@@ -101,7 +101,7 @@ def all_rows() -> QuerySet[JWTConnectAuthToken]:
 
 
 def is_storable(name: str) -> bool:
-    return len(name) <= _LONGEST and "\0" not in name
+    return len(name) <= _LONGEST and not any(char == "\0" or "\ud800" <= char <= "\udfff" for char in name)
 
 
 def _tokens(row: JWTConnectAuthToken) -> Iterator[Recorded]:

@@ -14,6 +14,9 @@ from ...errors import ConfigurationError
 from ...issuer import GrantError
 from ...issuer.keyring import KeyChangeError
 
+LARGEST_BATCH = 10_000
+"""Rows: each is a parameter of a statement, of which databases take so many only."""
+
 
 @contextmanager
 def reported() -> Iterator[None]:
@@ -26,10 +29,18 @@ def reported() -> Iterator[None]:
         raise CommandError(error.description) from None
 
 
+def batch_of(options: dict[str, Any]) -> int:
+    """Raises CommandError."""
+    batch: int = options["batch"]
+    if not 1 <= batch <= LARGEST_BATCH:
+        raise CommandError(f"--batch is a number of rows from 1 to {LARGEST_BATCH}")
+    return batch
+
+
 def user_named(name: str) -> Any:
     """Raises CommandError."""
     model = get_user_model()
     try:
         return model._default_manager.get_by_natural_key(name)
-    except model.DoesNotExist:
+    except (model.DoesNotExist, ValueError):  # NUL or a lone surrogate, which no database takes
         raise CommandError("there is no such user") from None

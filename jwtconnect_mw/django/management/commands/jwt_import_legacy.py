@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import connections
 
 from ...carry_over import TABLE, Carried, NoOldTable, carry_over
+from ..reporting import batch_of
 
 
 class Command(BaseCommand):
@@ -21,8 +23,10 @@ class Command(BaseCommand):
         parser.add_argument("--batch", type=int, default=1000, help="rows of one transaction")
 
     def handle(self, **options: Any) -> None:
-        total = Carried()
-        rows = carry_over(using=options["database"], table=options["table"], batch=max(1, options["batch"]))
+        total, using = Carried(), options["database"]
+        if using not in connections:
+            raise CommandError("--database is not one of the DATABASES of the settings")
+        rows = carry_over(using=using, table=options["table"], batch=batch_of(options))
         try:
             for so_far in rows:
                 total = so_far

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from ... import records
 from ...conf import wiring
-from ..reporting import reported
+from ..reporting import batch_of, reported
+
+_LONGEST = 36_500  # days
 
 
 class Command(BaseCommand):
@@ -22,12 +24,14 @@ class Command(BaseCommand):
         parser.add_argument("--keep", type=float, default=0, help="days that records outlive their tokens")
 
     def handle(self, **options: Any) -> None:
-        batch, dropped, forgotten = max(1, options["batch"]), 0, 0
+        batch, keep, dropped, forgotten = batch_of(options), options["keep"], 0, 0
+        if not 0 <= keep <= _LONGEST:  # less than nothing would drop what is good yet
+            raise CommandError(f"--keep is a number of days from 0 to {_LONGEST}")
         with reported():
             revocations, clock = wiring().revocations, wiring().clock
         if hasattr(revocations, "purge"):  # a server may have an expiry of its own
             while number := revocations.purge(clock(), limit=batch):
                 dropped += number
-        while number := records.purge(limit=batch, keep=options["keep"] * 86_400):
+        while number := records.purge(limit=batch, keep=keep * 86_400):
             forgotten += number
         self.stdout.write(f"{dropped} revocations and sessions, {forgotten} records dropped")
