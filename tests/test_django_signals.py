@@ -18,7 +18,7 @@ from django.contrib.auth.hashers import make_password  # isort: skip
 from django.contrib.auth.models import AnonymousUser  # isort: skip
 from django.contrib.auth.signals import user_logged_in, user_logged_out  # isort: skip
 from django.contrib.sessions.backends.db import SessionStore  # isort: skip
-from django.db import models, transaction  # isort: skip
+from django.db import OperationalError, connection, models, transaction  # isort: skip
 from django.http import HttpRequest  # isort: skip
 from django.test import override_settings  # isort: skip
 from django.utils import timezone  # isort: skip
@@ -124,6 +124,31 @@ def test_a_login_goes_on_without_tokens(issuer: ProjectIssuer, user: Any, caplog
     assert signals.SESSION_KEY not in asked.session
     assert asked.user == user
     assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize("statement", ["SELECT", "INSERT"])
+def test_a_login_goes_on_without_records(
+    issuer: ProjectIssuer, user: Any, caplog: pytest.LogCaptureFixture, statement: str
+) -> None:
+    """Not even a login that is one transaction with what else is done in the request."""
+
+    def fail(execute: Any, sql: str, *more: Any) -> Any:
+        if sql.startswith(statement) and JWTConnectAuthToken._meta.db_table in sql:
+            raise OperationalError("the address of the server")
+        return execute(sql, *more)
+
+    issuing.issue(make_user("bob"))  # else the list would have to begin, which SQLite refuses in a transaction
+    asked = request()
+    with (
+        caplog.at_level(logging.ERROR, "jwtconnect_mw.django"),
+        connection.execute_wrapper(fail),
+        transaction.atomic(),
+    ):
+        login(asked, user)
+        user.save()
+    assert (asked.user, hasattr(asked, "jwt_tokens"), signals.SESSION_KEY in asked.session) == (user, False, False)
+    assert [record.getMessage() for record in caplog.records] == ["no tokens at a login: OperationalError"]
+    assert not JWTConnectAuthToken.objects.filter(user=user).exists()
 
 
 def test_a_logout_ends_the_session_of_its_login(issuer: ProjectIssuer, user: Any) -> None:

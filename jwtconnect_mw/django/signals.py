@@ -25,6 +25,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.hashers import get_hasher, identify_hasher, is_password_usable
 from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.core.exceptions import FieldDoesNotExist
+from django.db import Error as DatabaseFailure
 from django.db import transaction
 from django.db.models.signals import post_save, pre_delete, pre_save
 from django.utils import timezone
@@ -78,13 +79,13 @@ def _issue(request: Any, user: Any, **_: Any) -> None:
 
     if not is_on("issue_on_login"):
         return
-    if records.live(user).exists():
-        return  # of another device, whose it stays: nothing of this login ends it
     try:
+        if records.live(user).exists():
+            return  # of another device, whose it stays: nothing of this login ends it
         tokens, row = issuing.issue(user)
-    except GrantError as error:
+    except (GrantError, DatabaseFailure) as error:
         # The login itself is good; who needs the tokens finds none.
-        _log.error("no tokens at a login: %s", error.reason)
+        _log.error("no tokens at a login: %s", getattr(error, "reason", type(error).__name__))
         return
     if request is not None:
         request.jwt_tokens = tokens
