@@ -15,6 +15,7 @@ import pytest
 from .django_users import clean, issuing_project, make_user
 
 # Django's settings must be there first.
+from django.apps.registry import Apps  # isort: skip
 from django.contrib.auth import get_user_model  # isort: skip
 from django.core.checks import run_checks  # isort: skip
 from django.core.management import CommandError, call_command  # isort: skip
@@ -339,8 +340,6 @@ def test_purging_without_a_list() -> None:
 
 def old_table(*missing: str) -> type[models.Model]:
     """As the older package's migrations leave it."""
-    from django.apps.registry import Apps
-
     columns: dict[str, Any] = {
         "id": models.AutoField(primary_key=True),
         "access_token": models.TextField(unique=True),
@@ -450,6 +449,33 @@ def test_users_that_have_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(carry_over, "get_user_model", lambda: Elsewhere)
     key = carry_over._user_key()
     assert (type(key), key.db_column, key.primary_key) == (models.UUIDField, "user_id", False)
+
+
+@pytest.mark.parametrize(
+    ("made", "expected"), [(models.BigAutoField, models.BigIntegerField), (models.UUIDField, models.UUIDField)]
+)
+def test_users_that_inherit_their_key(
+    monkeypatch: pytest.MonkeyPatch, made: type[models.Field[Any, Any]], expected: type[models.Field[Any, Any]]
+) -> None:
+    isolated = Apps()
+
+    class Being(models.Model):
+        key = made(primary_key=True)
+
+        class Meta:
+            app_label, apps = "people", isolated
+
+    class Person(Being):
+        class Meta:
+            app_label, apps = "people", isolated
+
+    class Member(Person):
+        class Meta:
+            app_label, apps = "people", isolated
+
+    monkeypatch.setattr(carry_over, "get_user_model", lambda: Member)
+    key = carry_over._user_key()
+    assert (type(key), key.db_column, key.primary_key) == (expected, "user_id", False)
 
 
 def test_a_deployment_that_sqlite_cannot_serve() -> None:

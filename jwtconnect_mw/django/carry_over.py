@@ -82,7 +82,9 @@ def _old_model(using: str, table: str) -> Any:
 
 
 def _user_key() -> Any:
-    key = get_user_model()._meta.pk
+    key: Any = get_user_model()._meta.pk
+    while key.remote_field:  # of a model that it inherits from, in whose table the value is made
+        key = key.target_field
     _, _, args, options = key.deconstruct()
     if isinstance(key, models.AutoField | models.BigAutoField | models.SmallAutoField):
         return models.BigIntegerField(db_column="user_id")
