@@ -384,13 +384,15 @@ def test_the_older_table_is_carried_over(old: Any, user: Any) -> None:
         fill(old, user, number)
     fill(old, user, 8, refresh_jti=None, issued_at=None, audience="", sub=None)
     fill(old, user, 9, access_jti=None)
+    long_ago = timezone.now() - timezone.timedelta(days=400)
+    old.filter(access_jti="a1").update(created=long_ago)
     before = list(old.order_by("pk").values())
     out = run("jwt_import_legacy", "--batch", "2")
     assert out == "9 copied, 0 were there, 0 left out (no user or no jti)"
     row = JWTConnectAuthToken.objects.get(access_jti="a1")
     same = ("issued_at", "access_expire_at", "refresh_expire_at", "audience", "sub", "refresh_jti", "is_active")
     assert {name: getattr(row, name) for name in same} == {name: getattr(first, name) for name in same}
-    assert (row.user, row.aud, row.sid) == (user, ["x", "y"], None)
+    assert (row.user, row.aud, row.sid, row.created) == (user, ["x", "y"], None, long_ago)
     found = records.find("r2")
     assert found is not None
     assert found.kind == "refresh"

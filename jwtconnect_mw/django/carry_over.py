@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from django.apps.registry import Apps
 from django.contrib.auth import get_user_model
 from django.db import connections, models, transaction
+from django.utils import timezone
 
 from .models import JWTConnectAuthToken
 
@@ -108,6 +109,7 @@ def _copied(page: list[Any], using: str) -> Carried:
             there += 1
         else:
             rows.append(JWTConnectAuthToken(**{name: getattr(row, name) or None for name in _COPIED}))
-            rows[-1].is_active = row.is_active
-    new.bulk_create(rows)
+            rows[-1].is_active, rows[-1].created = row.is_active, row.created or timezone.now()
+    for row in rows:
+        row.save_base(raw=True, force_insert=True, using=using)  # as fixtures are loaded: ``created`` stays as it is
     return Carried(len(rows), there, left)
