@@ -361,6 +361,65 @@ def test_only_the_newest(user: Any) -> None:
     assert list(JWTConnectAuthToken.objects.filter(sub="nobody").values_list("is_active", flat=True)) == [False, True]
 
 
+def can_refresh(issuer: ProjectIssuer, tokens: Tokens) -> bool:
+    try:
+        issuer.refresh(tokens.refresh_token or "")
+    except GrantError:
+        return False
+    return True
+
+
+def rename(user: Any, name: str) -> None:
+    user.username = name
+    user.save()
+
+
+def test_only_the_newest_of_a_user_that_was_renamed(user: Any) -> None:
+    with issuing_project({"single_session": True}, user_lookup="username") as issuer:
+        first, _ = issuing.issue(user)
+        rename(user, "ALICE")
+        second, _ = issuing.issue(user)
+        assert [row.is_active for row in rows()] == [False, True]
+        for tokens, good in (first, False), (second, True):
+            assert issuer.introspect(tokens.access_token, caller="first-party")["active"] is good
+            assert found(tokens.access_token).is_live(issuer) is good
+        assert can_refresh(issuer, second)
+        assert not can_refresh(issuer, first)
+
+
+def test_a_name_that_somebody_else_has_taken_over(user: Any) -> None:
+    """The list goes by the subject, and so do the records."""
+    with issuing_project({"single_session": True}, user_lookup="username") as issuer:
+        first, _ = issuing.issue(user)
+        rename(user, "alicia")
+        second, _ = issuing.issue(make_user("alice"))
+        third, _ = issuing.issue(user)
+        for tokens, good in (first, False), (second, True), (third, True):
+            assert issuer.introspect(tokens.access_token, caller="first-party")["active"] is good
+            assert found(tokens.access_token).row.is_active is good
+
+
+def test_what_is_recorded_as_revoked_is_revoked_all_the_same(user: Any) -> None:
+    """Whatever became of a session that began under another name, nothing relies on its record."""
+    with issuing_project(user_lookup="username") as issuer:
+        tokens, _ = issuing.issue(user)
+        JWTConnectAuthToken.objects.update(is_active=False)
+        rename(user, "alicia")
+        issuing.revoke_user(user)
+        assert not issuer.introspect(tokens.access_token, caller="first-party")["active"]
+
+
+def test_a_record_of_another_name_ends_nothing(user: Any) -> None:
+    """It is for the issuer to end those sessions."""
+    with issuing_project({"single_session": True}, user_lookup="username") as issuer:
+        first, _ = issuing.issue(user)
+        JWTConnectAuthToken.objects.update(auth_time=1)
+        rename(user, "alicia")
+        records.record(issuer.issue_for(user), user=user, alone=True)
+        assert issuer.introspect(first.access_token, caller="first-party")["active"]
+        assert [row.is_active for row in rows()] == [True, True]
+
+
 def aged(row: JWTConnectAuthToken, hours: float) -> None:
     for name in ("issued_at", "access_expire_at", "refresh_expire_at", "created"):
         value = getattr(row, name)

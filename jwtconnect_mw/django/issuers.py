@@ -77,10 +77,18 @@ class ProjectIssuer(Issuer):
         return names if self.issuer in names else [*names, self.issuer]
 
     def record(self, tokens: Tokens, *, user: Any = None) -> Any:
-        """Write down identifiers and times of a pair that was just issued: the row, see ``records``."""
-        from . import records  # models are there once the applications are
+        """Write down identifiers and times of a pair that was just issued: the row, see ``records``.
 
-        return records.record(tokens, user=user, alone=self.single_session)
+        Where sessions are to be alone, those that ``user`` began under another name end now: the list, which goes by
+        subjects, knows nothing of them. Raises ServiceUnavailable then.
+        """
+        from . import issuing, records  # models are there once the applications are
+
+        row = records.record(tokens, user=user, alone=self.single_session)
+        if user is not None and self.single_session:
+            subject = self.users.subject(user)
+            issuing.revoke_rows(issuing.under_other_names(records.unexpired(user), subject))
+        return row
 
 
 def is_same_user(caller: AccessToken, user_pk: object) -> bool:

@@ -11,7 +11,7 @@ from ..issuer.hooks import ask_list
 from .conf import wiring
 from .issuers import ProjectIssuer
 from .models import JWTConnectAuthToken
-from .recorded import all_rows, unexpired
+from .recorded import all_rows, unended
 
 
 def issuer() -> ProjectIssuer:
@@ -40,16 +40,21 @@ def revoking(user: Any) -> Callable[[], None]:
     """What revokes all sessions of ``user``, who may be renamed or gone when it is called. Raises ServiceUnavailable.
 
     By what the user is called now, and by the record of sessions that began under another name: that may be the name
-    of somebody else by now.
+    of somebody else by now. Also of those that are recorded as revoked, for the record decides nothing.
     """
     subject = wiring().users.subject(user)
-    rows = list(unexpired(user).exclude(sub=subject))
+    rows = under_other_names(unended(user), subject)
 
     def revoke() -> None:
         issuer().revoke(subject=subject)
         revoke_rows(rows)
 
     return revoke
+
+
+def under_other_names(rows: Iterable[JWTConnectAuthToken], subject: str) -> list[JWTConnectAuthToken]:
+    """Compared here: there are databases that take no account of case."""
+    return [row for row in rows if row.sub != subject]
 
 
 def revoke_user(user: Any) -> None:

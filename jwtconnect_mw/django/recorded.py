@@ -86,12 +86,15 @@ def live(user: Any) -> QuerySet[JWTConnectAuthToken]:
 
 
 def unexpired(user: Any) -> QuerySet[JWTConnectAuthToken]:
-    """The pairs of a user of which a token may be good yet, the newest first. Access tokens may outlast a session that
-    cannot be refreshed any more.
-    """
+    """The pairs of a user of which a token may be good yet, as far as this table was told, the newest first."""
+    return unended(user).filter(is_active=True)
+
+
+def unended(user: Any) -> QuerySet[JWTConnectAuthToken]:
+    """The same with those that were revoked. Access tokens may outlast a session that cannot be refreshed any more."""
     now, of_the_older_package = timezone.now(), Q(client_id="")
     good = Q(refresh_expire_at__gt=now) | Q(access_expire_at__gt=now)
-    rows = all_rows().filter(good, user_id=user.pk, is_active=True).exclude(of_the_older_package)
+    rows = all_rows().filter(good, user_id=user.pk).exclude(of_the_older_package)
     return rows.order_by("-issued_at", "-pk")
 
 

@@ -25,6 +25,7 @@ from .models.tokens import joined_names, moment
 from .recorded import all_rows, is_storable
 from .recorded import find as find
 from .recorded import live as live
+from .recorded import unexpired as unexpired
 
 tokens_issued, tokens_refreshed = Signal(), Signal()
 
@@ -37,7 +38,7 @@ _log = logging.getLogger("jwtconnect_mw.django")
 def record(tokens: Tokens, *, user: Any = None, alone: bool = False) -> JWTConnectAuthToken | None:
     """Write down a pair that was just issued or refreshed. What is written are identifiers and times.
 
-    ``user``: whose it is; None for whoever the session is known to be of. ``alone``: the sessions of the user that
+    ``user``: whose it is; None for whoever the session is known to be of. ``alone``: the sessions of the subject that
     began before this one ended with it.
     None, where the subject or another name is longer than 255 characters or holds NUL: such a pair works all the
     same, but is not found by ``jti``. Raises what the database raises, which undoes nothing but this.
@@ -133,10 +134,11 @@ def _of_session(sid: str | None) -> dict[str, Any]:
 
 
 def _end_earlier(row: JWTConnectAuthToken) -> None:
-    """Each session that is to be alone begins later than all before it, by the revocation list: see its protocol."""
-    same = Q(user_id=row.user_id) if row.user_id is not None else Q(user=None, sub=row.sub)
+    """Each session that is to be alone begins later than all before it, by the revocation list: see its protocol. Only
+    those of its own subject: the list ended no others.
+    """
     began = Q(auth_time=None) | Q(auth_time__lt=row.auth_time)
-    all_rows().filter(same, began, is_active=True).exclude(pk=row.pk).update(is_active=False)
+    all_rows().filter(began, sub=row.sub, is_active=True).exclude(pk=row.pk).update(is_active=False)
 
 
 def _note_subject(subject: str) -> None:
