@@ -32,6 +32,7 @@ from jwtconnect_mw.django.views import open_view
 from jwtconnect_mw.errors import ConfigurationError
 from jwtconnect_mw.issuer import GrantError, Tokens
 from jwtconnect_mw.issuer.errors import ServiceUnavailable
+from jwtconnect_mw.issuer.shared import SharedSecret
 from jwtconnect_mw.testing.revocation.races import together
 
 from .django_kit import AUDIENCE
@@ -418,6 +419,47 @@ def test_a_record_of_another_name_ends_nothing(user: Any) -> None:
         records.record(issuer.issue_for(user), user=user, alone=True)
         assert issuer.introspect(first.access_token, caller="first-party")["active"]
         assert [row.is_active for row in rows()] == [True, True]
+
+
+def agree(issuer: ProjectIssuer, tokens: Tokens) -> tuple[bool, bool]:
+    """Whether the two are good: as their texts say, and as their records do."""
+    said = []
+    for text in (tokens.access_token, tokens.refresh_token or ""):
+        said.append(issuer.introspect(text, caller="first-party")["active"])
+        assert found(text).is_live(issuer) is said[-1]
+    return said[0], said[1]
+
+
+def test_what_was_signed_with_a_key_that_was_dropped(user: Any, tmp_path: Path) -> None:
+    with issuing_project({"keys": tmp_path / "keys.json"}) as issuer:
+        tokens, _ = issuing.issue(user)
+        assert agree(issuer, tokens) == (True, True)
+        kid = issuer.keys.list()[0].kid
+        issuer.keys.rotate(at_once=True)
+        assert agree(issuer, tokens) == (True, True)
+        issuer.keys.drop(kid)
+        assert agree(issuer, tokens) == (False, True)
+        again = issuer.refresh(tokens.refresh_token or "")
+        issuer.keys.drop(issuer.keys.refresh_secrets()[0].kid)
+        assert agree(issuer, again) == (True, False)
+
+
+def test_what_was_issued_under_another_name(user: Any) -> None:
+    tokens, _ = issuing.issue(user)
+    with issuing_project({"issuer": "https://other.example"}) as other:
+        assert agree(other, tokens) == (False, False)
+        other.revoke(subject=str(user.pk))
+        assert only().is_active, "its list entry is of the new name"
+
+
+def test_what_a_shared_secret_signed(user: Any, issuer: ProjectIssuer) -> None:
+    signed, _ = issuing.issue(user)
+    with issuing_project({"keys": SharedSecret(b"s" * 32)}) as sharing:
+        tokens, _ = issuing.issue(user)
+        assert agree(sharing, tokens) == (True, True)
+        assert agree(sharing, signed) == (False, False)
+    with issuing_project() as issuer:
+        assert agree(issuer, tokens) == (False, False)
 
 
 def aged(row: JWTConnectAuthToken, hours: float) -> None:

@@ -46,14 +46,14 @@ class Recorded:
         return {name: value for name, value in told.items() if value not in (None, "", [])}
 
     def is_live(self, issuer: Issuer) -> bool:
-        """Whether it is good now; the revocation list is asked. Raises ServiceUnavailable.
+        """Whether it is good now; the keys and the revocation list are asked. Raises ServiceUnavailable.
 
         A refresh token is, while it is the last one of its session.
         """
         row, now = self.row, issuer.clock()
-        if not row.client_id:
-            return False  # of the older package, whose tokens are not taken any more
-        if not row.is_active or self.expires_at is None or now >= self.expires_at:
+        if row.issuer != issuer.issuer:
+            return False  # of another name, or of the older package, whose tokens are not taken any more
+        if not self._is_signed(issuer) or not row.is_active or self.expires_at is None or now >= self.expires_at:
             return False
         revocations = issuer.revocations
         identity = issuer.issuer, self.token_id, row.sid, row.sub, row.auth_time, now
@@ -65,6 +65,12 @@ class Recorded:
             return False
         family = Family(issuer.issuer, row.sid, row.sub, row.client_id, row.auth_time)
         return bool(ask_list(revocations.current, family) == row.sequence)
+
+    def _is_signed(self, issuer: Issuer) -> bool:
+        """Whether what signed it still verifies. A secret that is shared has no kid, nor have its tokens."""
+        if self.kind == "refresh":
+            return self.row.refresh_kid in [secret.kid for secret in issuer.keys.refresh_secrets()]
+        return self.row.access_kid in ([key["kid"] for key in issuer.key_set()["keys"]] or [""])
 
 
 def find(jti: object) -> Recorded | None:

@@ -107,11 +107,14 @@ def _columns(tokens: Tokens) -> dict[str, Any] | None:
         "refresh_jti": refresh.get("jti"),
         "sid": tokens.session,
         "client_id": access.get("client_id", ""),
+        "issuer": access["iss"],
     }
     if not all(is_storable(name) for name in (*found.values(), *audience) if name is not None):
         return None
     return {
         **found,
+        "access_kid": _header(tokens.access_token).get("kid", ""),
+        "refresh_kid": "" if tokens.refresh_token is None else _header(tokens.refresh_token)["kid"],
         "audience": joined_names(audience),
         "scope": access.get("scope", ""),
         "granted_scope": refresh.get("scope", ""),
@@ -124,7 +127,15 @@ def _columns(tokens: Tokens) -> dict[str, Any] | None:
 
 
 def _claims(text: str) -> dict[str, Any]:
-    return json_object.read(b64url_decode(text.split(".")[1].encode()))
+    return _part(text, 1)
+
+
+def _header(text: str) -> dict[str, Any]:
+    return _part(text, 0)
+
+
+def _part(text: str, index: int) -> dict[str, Any]:
+    return json_object.read(b64url_decode(text.split(".")[index].encode()))
 
 
 def _of_session(sid: str | None) -> dict[str, Any]:
@@ -138,7 +149,8 @@ def _end_earlier(row: JWTConnectAuthToken) -> None:
     those of its own subject: the list ended no others.
     """
     began = Q(auth_time=None) | Q(auth_time__lt=row.auth_time)
-    all_rows().filter(began, sub=row.sub, is_active=True).exclude(pk=row.pk).update(is_active=False)
+    same = {"issuer": row.issuer, "sub": row.sub}
+    all_rows().filter(began, **same, is_active=True).exclude(pk=row.pk).update(is_active=False)
 
 
 def _note_subject(subject: str) -> None:
@@ -149,7 +161,7 @@ def _note_subject(subject: str) -> None:
     if wired.issuer is None:
         return
     revocations, now = wired.issuer.revocations, wired.issuer.clock()
-    rows = all_rows().filter(sub=subject, is_active=True)
+    rows = all_rows().filter(issuer=wired.issuer.issuer, sub=subject, is_active=True)
     for began in rows.values_list("auth_time", flat=True).order_by("auth_time").distinct():
         if revocations.is_revoked(wired.issuer.issuer, None, None, subject, began, now):
             rows.filter(auth_time=began).update(is_active=False)

@@ -86,6 +86,9 @@ class Migration(migrations.Migration):
                 ("granted_scope", models.TextField(blank=True, default="", verbose_name="scope of the session")),
                 ("auth_time", models.BigIntegerField(blank=True, null=True, verbose_name="began at")),
                 ("sequence", models.BigIntegerField(default=0)),
+                ("issuer", models.TextField(blank=True, default="")),
+                ("access_kid", models.TextField(blank=True, default="", verbose_name="key of the access token")),
+                ("refresh_kid", models.TextField(blank=True, default="", verbose_name="secret of the refresh token")),
                 (
                     "user",
                     models.ForeignKey(

@@ -19,6 +19,7 @@ class JWTConnectAuthToken(models.Model):
     """A token pair. ``sid`` is the ``sid`` claim of both, ``sequence`` the number of the refresh token in its session.
 
     ``scope``: of the access token. ``granted_scope``: that of the session, which the refresh token has.
+    ``access_kid``, ``refresh_kid``: of the key and of the secret that signed them; without a kid, empty.
     ``is_active``: False where the session was revoked, as far as this table was told.
     No column is unique: a lost answer that is asked for again has the same refresh token, and nothing about a record
     may make a refresh fail.
@@ -40,6 +41,9 @@ class JWTConnectAuthToken(models.Model):
     granted_scope = models.TextField("scope of the session", blank=True, default="")
     auth_time = models.BigIntegerField("began at", null=True, blank=True)
     sequence = models.BigIntegerField(default=0)
+    issuer = models.TextField(blank=True, default="")
+    access_kid = models.TextField("key of the access token", blank=True, default="")
+    refresh_kid = models.TextField("secret of the refresh token", blank=True, default="")
 
     # The texts of a pair that ``create`` has just made; in memory only.
     access_token: str | None = None
