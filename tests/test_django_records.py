@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import logging
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -33,6 +34,7 @@ from jwtconnect_mw.errors import ConfigurationError
 from jwtconnect_mw.issuer import GrantError, Tokens
 from jwtconnect_mw.issuer.errors import ServiceUnavailable
 from jwtconnect_mw.issuer.shared import SharedSecret
+from jwtconnect_mw.revocation import ReplicatedRevocationList, SQLiteRevocationList
 from jwtconnect_mw.testing.revocation.races import together
 
 from .django_kit import AUDIENCE
@@ -450,6 +452,26 @@ def test_what_was_issued_under_another_name(user: Any) -> None:
         assert agree(other, tokens) == (False, False)
         other.revoke(subject=str(user.pk))
         assert only().is_active, "its list entry is of the new name"
+
+
+def test_a_copy_of_the_list_is_not_asked(user: Any, tmp_path: Path) -> None:
+    """What it has not read yet counts where the issuer itself is asked."""
+    file = tmp_path / "revoked.sqlite3"
+    with (
+        closing(SQLiteRevocationList(file)) as elsewhere,
+        closing(ReplicatedRevocationList(SQLiteRevocationList(file), poll=60.0, max_staleness=120.0)) as copy,
+        issuing_project(revocations=lambda: copy) as issuer,
+    ):
+        first, second = (issuing.issue(user)[0] for _ in range(2))
+        identity = issuer.issuer, None, first.session, str(user.pk), int(issuer.clock()), issuer.clock()
+        assert copy.sync()
+        elsewhere.revoke_session(issuer.issuer, first.session or "", expires_at=issuer.clock() + 3600)
+        assert agree(issuer, first) == (False, False)
+        assert agree(issuer, second) == (True, True)
+        elsewhere.revoke_subject(issuer.issuer, str(user.pk), expires_at=issuer.clock() + 3600)
+        records.note("revoked", {"subject": str(user.pk)})
+        assert [row.is_active for row in rows()] == [False, False]
+        assert not copy.is_revoked(*identity), "it has read nothing meanwhile"
 
 
 def test_what_a_shared_secret_signed(user: Any, issuer: ProjectIssuer) -> None:

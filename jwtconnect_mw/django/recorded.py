@@ -55,16 +55,15 @@ class Recorded:
             return False  # of another name, or of the older package, whose tokens are not taken any more
         if not self._is_signed(issuer) or not row.is_active or self.expires_at is None or now >= self.expires_at:
             return False
-        revocations = issuer.revocations
         identity = issuer.issuer, self.token_id, row.sid, row.sub, row.auth_time, now
-        if ask_list(revocations.is_revoked, *identity):
+        if ask_list(issuer.authority.is_revoked, *identity):
             return False
         if self.kind == "access":
             return True
         if row.sid is None or row.sub is None or row.auth_time is None:
             return False
         family = Family(issuer.issuer, row.sid, row.sub, row.client_id, row.auth_time)
-        return bool(ask_list(revocations.current, family) == row.sequence)
+        return bool(ask_list(issuer.revocations.current, family) == row.sequence)
 
     def _is_signed(self, issuer: Issuer) -> bool:
         """Whether what signed it still verifies. A secret that is shared has no kid, nor have its tokens."""

@@ -160,8 +160,8 @@ def _note_subject(subject: str) -> None:
     wired = wiring()
     if wired.issuer is None:
         return
-    revocations, now = wired.issuer.revocations, wired.issuer.clock()
+    authority, now = wired.issuer.authority, wired.issuer.clock()
     rows = all_rows().filter(issuer=wired.issuer.issuer, sub=subject, is_active=True)
     for began in rows.values_list("auth_time", flat=True).order_by("auth_time").distinct():
-        if revocations.is_revoked(wired.issuer.issuer, None, None, subject, began, now):
+        if authority.is_revoked(wired.issuer.issuer, None, None, subject, began, now):
             rows.filter(auth_time=began).update(is_active=False)
