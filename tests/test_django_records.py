@@ -25,6 +25,7 @@ from django.urls import path  # isort: skip
 from django.utils import timezone  # isort: skip
 
 from jwtconnect_mw.django import issuing, records
+from jwtconnect_mw.django.actions import remove_older_tokens
 from jwtconnect_mw.django.issuers import ProjectIssuer
 from jwtconnect_mw.django.models import JWTConnectAuthToken
 from jwtconnect_mw.django.recorded import Recorded
@@ -472,6 +473,21 @@ def test_a_copy_of_the_list_is_not_asked(user: Any, tmp_path: Path) -> None:
         records.note("revoked", {"subject": str(user.pk)})
         assert [row.is_active for row in rows()] == [False, False]
         assert not copy.is_revoked(*identity), "it has read nothing meanwhile"
+
+
+def test_the_newest_session_is_the_one_that_began_last(user: Any) -> None:
+    """However often an older one was refreshed since."""
+    with issuing_project() as issuer:
+        older, row = issuing.issue(user)
+        assert row is not None
+        JWTConnectAuthToken.objects.update(auth_time=(row.auth_time or 0) - 60, issued_at=row.issued_at - AN_HOUR)
+        newer, _ = issuing.issue(user)
+        JWTConnectAuthToken.objects.update(issued_at=row.issued_at - AN_HOUR)
+        issuer.refresh(older.refresh_token or "")
+        JWTConnectAuthToken.objects.filter(sid=older.session, sequence=1).update(auth_time=(row.auth_time or 0) - 60)
+        assert [each.sid for each in records.live(user)] == [newer.session, older.session]
+        assert remove_older_tokens(user) == 1
+        assert (can_refresh(issuer, older), can_refresh(issuer, newer)) == (False, True)
 
 
 def test_what_a_shared_secret_signed(user: Any, issuer: ProjectIssuer) -> None:

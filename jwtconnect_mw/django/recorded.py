@@ -91,7 +91,7 @@ def live(user: Any) -> QuerySet[JWTConnectAuthToken]:
 
 
 def unexpired(user: Any) -> QuerySet[JWTConnectAuthToken]:
-    """The pairs of a user of which a token may be good yet, as far as this table was told, the newest first."""
+    """The pairs of a user of which a token may be good yet, as far as this table was told, the newest session first."""
     return unended(user).filter(is_active=True)
 
 
@@ -100,7 +100,7 @@ def unended(user: Any) -> QuerySet[JWTConnectAuthToken]:
     now, of_the_older_package = timezone.now(), Q(client_id="")
     good = Q(refresh_expire_at__gt=now) | Q(access_expire_at__gt=now)
     rows = all_rows().filter(good, user_id=user.pk).exclude(of_the_older_package)
-    return rows.order_by("-issued_at", "-pk")
+    return rows.order_by("-auth_time", "-pk")
 
 
 def all_rows() -> QuerySet[JWTConnectAuthToken]:
