@@ -36,6 +36,7 @@ from jwtconnect_mw.issuer import GrantError, Tokens
 from jwtconnect_mw.issuer.errors import ServiceUnavailable
 from jwtconnect_mw.issuer.shared import SharedSecret
 from jwtconnect_mw.revocation import ReplicatedRevocationList, SQLiteRevocationList
+from jwtconnect_mw.testing import ManualClock
 from jwtconnect_mw.testing.revocation.races import together
 
 from .django_kit import AUDIENCE
@@ -245,12 +246,50 @@ def test_tokens_of_a_client(issuer: ProjectIssuer) -> None:
     client = issuer.clients.find("service")
     assert client is not None
     tokens = issuer.client_credentials(client)
-    row = records.record(tokens)
-    assert row is not None
+    row = only()
     assert (str(row), row.sid, row.refresh_exp) == (f"service: {row.issued_at}", None, None)
     assert found(tokens.access_token).is_live(issuer)
+    said = claims(tokens.access_token)
+    told = found(tokens.access_token).to_dict()
+    assert told == {name: said[name] for name in told}
+    assert "auth_time" not in told
     assert issuing.revoke_rows([row]) == 1
     assert not found(tokens.access_token).is_live(issuer)
+
+
+def test_tokens_of_a_client_whose_earlier_ones_were_revoked() -> None:
+    clock = ManualClock()
+    settings = {"clients": {"service": "s" * 32}, "single_session": True}
+    with issuing_project(settings, clock=clock) as issuer:
+        client = issuer.clients.find("service")
+        assert client is not None
+        first = issuer.client_credentials(client)
+        issuer.revoke(subject="service")
+        in_the_same_second = issuer.client_credentials(client)
+        clock.advance(5)
+        later = issuer.client_credentials(client)
+        issuer.revoke(subject="service", before=1.0)
+        for tokens, good in (first, False), (in_the_same_second, True), (later, True):
+            assert issuer.introspect(tokens.access_token, caller="service")["active"] is good
+            assert found(tokens.access_token).is_live(issuer) is good
+        said = claims(in_the_same_second.access_token)
+        assert found(in_the_same_second.access_token).to_dict()["auth_time"] == said["auth_time"]
+
+
+def test_a_client_gets_its_token_whatever_becomes_of_the_record(
+    issuer: ProjectIssuer, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = issuer.clients.find("service")
+    assert client is not None
+
+    def no_records(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if "INSERT" in sql and JWTConnectAuthToken._meta.db_table in sql:
+            raise DatabaseError
+        return execute(sql, params, many, context)
+
+    with connections["default"].execute_wrapper(no_records), caplog.at_level(logging.ERROR, "jwtconnect_mw.django"):
+        assert issuer.client_credentials(client).access_token
+    assert len(caplog.records) == 1
 
 
 @pytest.mark.parametrize("subject", ["x" * 256, "a\0b"])

@@ -1,4 +1,4 @@
-"""The issuer of a project: whose users may have tokens, what is told of them, and that a refresh is recorded."""
+"""The issuer of a project: whose users may have tokens, what is told of them, and what is recorded."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from .._strict import b64url_decode, json_object
 from ..errors import InactiveUser
 from ..issuer import Issuer, Tokens
+from ..issuer.clients import Client
 from ..issuer.errors import InactiveSubject, InvalidRequest
 from ..issuer.inspection import Caller
 from ..token import AccessToken
@@ -21,7 +22,10 @@ ClaimsHook = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
 
 class ProjectIssuer(Issuer):
-    """An Issuer whose refreshed pairs are recorded. ``allow_refresh``: False refuses them (JWTAUTH_ALLOW_REFRESH)."""
+    """An Issuer that records what it refreshes, and what it gives to clients.
+
+    ``allow_refresh``: False refuses to refresh (JWTAUTH_ALLOW_REFRESH).
+    """
 
     users: Users
     legacy = False
@@ -32,11 +36,19 @@ class ProjectIssuer(Issuer):
         """As Issuer.refresh. Raises InvalidRequest where refreshing is off."""
         if not self.allow_refresh:
             raise InvalidRequest
-        tokens = super().refresh(refresh_token, scope=scope, client_id=client_id)
+        return self._recorded(super().refresh(refresh_token, scope=scope, client_id=client_id))
+
+    def client_credentials(
+        self, client: Client, *, scope: str | None = None, audience: str | Collection[str] | None = None
+    ) -> Tokens:
+        """As Issuer.client_credentials."""
+        return self._recorded(super().client_credentials(client, scope=scope, audience=audience))
+
+    def _recorded(self, tokens: Tokens) -> Tokens:
         try:
             self.record(tokens)
-        except Exception as error:  # a pair that was handed out stays so, whatever becomes of the record
-            _log.error("a refreshed pair could not be recorded: %s", type(error).__name__)
+        except Exception as error:  # what was handed out stays so, whatever becomes of the record
+            _log.error("what was handed out could not be recorded: %s", type(error).__name__)
         return tokens
 
     def introspect(self, token: str, *, caller: Caller | str) -> dict[str, Any]:

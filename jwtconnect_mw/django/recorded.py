@@ -31,6 +31,7 @@ class Recorded:
     def to_dict(self) -> dict[str, Any]:
         """Its claims (RFC 7662 section 2.2), as far as they were recorded."""
         row = self.row
+        says_when_it_began = row.sid is not None or row.auth_time != row.iat
         audience: Any = row.aud[0] if len(row.aud) == 1 else row.aud
         told = {
             "jti": self.token_id,
@@ -41,7 +42,7 @@ class Recorded:
             "client_id": row.client_id,
             "scope": row.scope if self.kind == "access" else row.granted_scope,
             "sid": row.sid,
-            "auth_time": row.auth_time,
+            "auth_time": row.auth_time if says_when_it_began else None,
         }
         return {name: value for name, value in told.items() if value not in (None, "", [])}
 

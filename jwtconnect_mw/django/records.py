@@ -1,4 +1,5 @@
-"""Writes down what was issued: one row for each pair, for the admin and for look-ups by ``jti`` (see ``recorded``).
+"""Writes down what was issued, for the admin and for look-ups by ``jti`` (see ``recorded``): one row for each pair, and
+for each access token of a client itself.
 
 Rows are inserted and never rewritten, but for ``is_active``, so that writers have nothing to agree on.
 ``tokens_issued`` and ``tokens_refreshed`` are sent after a row was written, with ``row`` and ``tokens``; the sender is
@@ -53,7 +54,7 @@ def record(tokens: Tokens, *, user: Any = None, alone: bool = False) -> JWTConne
     using = router.db_for_write(JWTConnectAuthToken)
     with transaction.atomic(using):
         row.save(using=using, force_insert=True)
-        if alone and row.auth_time is not None:
+        if alone and row.sid is not None:
             _end_earlier(row)
         _purge(_PURGED_PER_WRITE, _KEPT)
     signal = tokens_refreshed if row.sequence else tokens_issued
@@ -119,7 +120,7 @@ def _columns(tokens: Tokens) -> dict[str, Any] | None:
         "scope": access.get("scope", ""),
         "granted_scope": refresh.get("scope", ""),
         "sequence": refresh.get("seq", 0),
-        "auth_time": refresh.get("auth_time"),
+        "auth_time": access.get("auth_time", access["iat"]),
         "issued_at": moment(access["iat"]),
         "access_expire_at": moment(access["exp"]),
         "refresh_expire_at": moment(refresh["exp"]) if refresh else None,

@@ -19,6 +19,7 @@ class JWTConnectAuthToken(models.Model):
     """A token pair. ``sid`` is the ``sid`` claim of both, ``sequence`` the number of the refresh token in its session.
 
     ``scope``: of the access token. ``granted_scope``: that of the session, which the refresh token has.
+    ``auth_time``: when the session began; of a client's own token its ``iat``, if it says nothing else.
     ``access_kid``, ``refresh_kid``: of the key and of the secret that signed them; without a kid, empty.
     ``is_active``: False where the session was revoked, as far as this table was told.
     No column is unique: a lost answer that is asked for again has the same refresh token, and nothing about a record
