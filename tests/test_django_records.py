@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -516,17 +517,36 @@ def test_a_copy_of_the_list_is_not_asked(user: Any, tmp_path: Path) -> None:
 
 def test_the_newest_session_is_the_one_that_began_last(user: Any) -> None:
     """However often an older one was refreshed since."""
-    with issuing_project() as issuer:
-        older, row = issuing.issue(user)
-        assert row is not None
-        JWTConnectAuthToken.objects.update(auth_time=(row.auth_time or 0) - 60, issued_at=row.issued_at - AN_HOUR)
+    clock = ManualClock()
+    with issuing_project(clock=clock) as issuer:
+        older, _ = issuing.issue(user)
+        clock.advance(60)
         newer, _ = issuing.issue(user)
-        JWTConnectAuthToken.objects.update(issued_at=row.issued_at - AN_HOUR)
+        clock.advance(60)
         issuer.refresh(older.refresh_token or "")
-        JWTConnectAuthToken.objects.filter(sid=older.session, sequence=1).update(auth_time=(row.auth_time or 0) - 60)
         assert [each.sid for each in records.live(user)] == [newer.session, older.session]
         assert remove_older_tokens(user) == 1
         assert (can_refresh(issuer, older), can_refresh(issuer, newer)) == (False, True)
+
+
+@pytest.mark.parametrize("ahead", [-1e8, 1e8])
+def test_the_clock_of_the_settings_counts(user: Any, ahead: float) -> None:
+    clock = ManualClock(int(time.time() + ahead))
+    with issuing_project({"access_lifetime": 60, "refresh_lifetime": 600}, clock=clock) as issuer:
+        tokens, _ = issuing.issue(user)
+        issuing.issue(make_user("bob"))
+        row = records.live(user).get()
+        assert (row.is_access_expired(), row.is_refresh_expired()) == (False, False)
+        clock.advance(60)
+        assert (row.is_access_expired(), row.is_refresh_expired()) == (True, False)
+        assert records.unexpired(user).count() == records.live(user).count() == 1
+        assert can_refresh(issuer, tokens)
+        clock.advance(600)
+        assert not records.unexpired(user).exists()
+        assert not records.live(user).exists()
+        assert records.purge() == 2
+        clock.advance(1)
+        assert records.purge() == 1
 
 
 def test_what_a_shared_secret_signed(user: Any, issuer: ProjectIssuer) -> None:

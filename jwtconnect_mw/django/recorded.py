@@ -8,12 +8,13 @@ from typing import Any, Literal
 
 from django.db import router
 from django.db.models import Exists, OuterRef, Q, QuerySet
-from django.utils import timezone
 
 from ..issuer import Issuer
 from ..issuer.hooks import ask_list
 from ..revocation import Family
+from .conf import wiring
 from .models import JWTConnectAuthToken
+from .models.tokens import moment
 
 _LONGEST = 255
 
@@ -88,7 +89,7 @@ def live(user: Any) -> QuerySet[JWTConnectAuthToken]:
     session first.
     """
     later = all_rows().filter(sid=OuterRef("sid"), pk__gt=OuterRef("pk"))
-    return unexpired(user).filter(~Exists(later), refresh_expire_at__gt=timezone.now())
+    return unexpired(user).filter(~Exists(later), refresh_expire_at__gt=moment(wiring().clock()))
 
 
 def unexpired(user: Any) -> QuerySet[JWTConnectAuthToken]:
@@ -98,7 +99,7 @@ def unexpired(user: Any) -> QuerySet[JWTConnectAuthToken]:
 
 def unended(user: Any) -> QuerySet[JWTConnectAuthToken]:
     """The same with those that were revoked. Access tokens may outlast a session that cannot be refreshed any more."""
-    now, of_the_older_package = timezone.now(), Q(client_id="")
+    now, of_the_older_package = moment(wiring().clock()), Q(client_id="")
     good = Q(refresh_expire_at__gt=now) | Q(access_expire_at__gt=now)
     rows = all_rows().filter(good, user_id=user.pk).exclude(of_the_older_package)
     return rows.order_by("-auth_time", "-pk")

@@ -8,7 +8,6 @@ the model.
 
 from __future__ import annotations
 
-import datetime
 import logging
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -17,10 +16,10 @@ from typing import Any
 from django.db import connections, router, transaction
 from django.db.models import Q
 from django.dispatch import Signal
-from django.utils import timezone
 
 from .._strict import b64url_decode, json_object
 from ..issuer import Tokens
+from .conf import wiring
 from .models import JWTConnectAuthToken
 from .models.tokens import joined_names, moment
 from .recorded import all_rows, is_storable
@@ -84,7 +83,7 @@ def purge(*, limit: int = 1000, keep: float = 0.0) -> int:
 
 def _purge(limit: int, keep: float) -> int:
     """Rows that somebody else has locked are left to the next time."""
-    end = timezone.now() - datetime.timedelta(seconds=keep)
+    end = moment(wiring().clock() - keep)
     rows = all_rows()
     skip = connections[rows.db].features.has_select_for_update_skip_locked
     ended = rows.select_for_update(skip_locked=skip).filter(
@@ -156,8 +155,6 @@ def _end_earlier(row: JWTConnectAuthToken) -> None:
 
 def _note_subject(subject: str) -> None:
     """How far back it was revoked, only the list knows."""
-    from .conf import wiring
-
     wired = wiring()
     if wired.issuer is None:
         return

@@ -12,7 +12,6 @@ from typing import Any
 
 from django.conf import settings
 from django.db import models
-from django.utils import timezone
 
 
 class JWTConnectAuthToken(models.Model):
@@ -163,4 +162,6 @@ def _seconds(time: datetime.datetime | None) -> int | None:
 
 def _is_over(end: datetime.datetime | None) -> bool:
     """What has no end recorded counts as over."""
-    return end is None or end <= timezone.now()
+    from ..conf import wiring
+
+    return end is None or end <= moment(wiring().clock())
