@@ -23,7 +23,6 @@ from django.db import DatabaseError, connections, transaction  # isort: skip
 from django.http import HttpRequest, HttpResponse  # isort: skip
 from django.test import Client, override_settings  # isort: skip
 from django.urls import path  # isort: skip
-from django.utils import timezone  # isort: skip
 
 from jwtconnect_mw.django import issuing, records
 from jwtconnect_mw.django.actions import remove_older_tokens
@@ -549,6 +548,30 @@ def test_the_clock_of_the_settings_counts(user: Any, ahead: float) -> None:
         assert records.purge() == 1
 
 
+@pytest.fixture
+def in_rome() -> Iterator[None]:
+    """Where on 31 October 2027, at 01:00 UTC, clocks go from 03:00 back to 02:00."""
+    with override_settings(USE_TZ=False, TIME_ZONE="Europe/Rome"):
+        yield
+
+
+@pytest.mark.parametrize("minutes", range(-90, 91, 30))
+def test_the_hour_that_comes_twice(user: Any, in_rome: None, minutes: int) -> None:
+    clock = ManualClock(datetime.datetime(2027, 10, 31, 1, tzinfo=datetime.timezone.utc).timestamp() + minutes * 60)
+    with issuing_project({"access_lifetime": 1800, "refresh_lifetime": 3600}, clock=clock) as issuer:
+        tokens, _ = issuing.issue(user)
+        row = only()
+        assert row.iat == clock.now
+        assert row.access_exp == claims(tokens.access_token)["exp"]
+        assert row.refresh_exp == claims(tokens.refresh_token)["exp"]
+        for _ in range(5):
+            _, good = agree(issuer, tokens)
+            assert records.live(user).exists() is good
+            assert records.unexpired(user).exists() is good
+            assert records.purge() == 0 or not good
+            clock.advance(901)
+
+
 def test_what_a_shared_secret_signed(user: Any, issuer: ProjectIssuer) -> None:
     signed, _ = issuing.issue(user)
     with issuing_project({"keys": SharedSecret(b"s" * 32)}) as sharing:
@@ -563,6 +586,9 @@ def aged(row: JWTConnectAuthToken, hours: float) -> None:
     for name in ("issued_at", "access_expire_at", "refresh_expire_at", "created"):
         value = getattr(row, name)
         JWTConnectAuthToken.objects.filter(pk=row.pk).update(**{name: value and value - hours * AN_HOUR})
+    for name in ("issued_second", "access_end", "refresh_end"):
+        value = getattr(row, name)
+        JWTConnectAuthToken.objects.filter(pk=row.pk).update(**{name: value and value - hours * 3600})
 
 
 def test_rows_go_when_their_tokens_have_expired(user: Any, issuer: ProjectIssuer) -> None:
@@ -571,8 +597,8 @@ def test_rows_go_when_their_tokens_have_expired(user: Any, issuer: ProjectIssuer
         assert row is not None
         aged(row, 3)
     lasting, client = pairs[2:4]
-    JWTConnectAuthToken.objects.filter(pk=lasting.pk).update(access_expire_at=timezone.now() + AN_HOUR)  # type: ignore[union-attr]  # it was recorded
-    JWTConnectAuthToken.objects.filter(pk=client.pk).update(refresh_expire_at=None)  # type: ignore[union-attr]  # as above
+    JWTConnectAuthToken.objects.filter(pk=lasting.pk).update(access_end=time.time() + 3600)  # type: ignore[union-attr]  # it was recorded
+    JWTConnectAuthToken.objects.filter(pk=client.pk).update(refresh_expire_at=None, refresh_end=None)  # type: ignore[union-attr]  # as above
     JWTConnectAuthToken.objects.create(user=user)
     assert records.purge(keep=4 * 3600.0) == 0
     assert [records.purge(limit=2), records.purge(limit=2), records.purge(limit=2)] == [2, 2, 0]

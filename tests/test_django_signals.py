@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -21,14 +20,12 @@ from django.contrib.sessions.backends.db import SessionStore  # isort: skip
 from django.db import OperationalError, connection, models, transaction  # isort: skip
 from django.http import HttpRequest  # isort: skip
 from django.test import override_settings  # isort: skip
-from django.utils import timezone  # isort: skip
 
 from jwtconnect_mw.django import issuing, records, signals
 from jwtconnect_mw.django.actions import remove_older_tokens
 from jwtconnect_mw.django.issuers import ProjectIssuer
 from jwtconnect_mw.django.models import JWTConnectAuthToken
 
-AN_HOUR = timedelta(hours=1)
 ALL = dict.fromkeys(signals.SETTINGS, True)
 
 
@@ -168,7 +165,7 @@ def test_a_logout_ends_access_tokens_that_outlast_the_refresh_token(user: Any) -
             if forget:
                 JWTConnectAuthToken.objects.all().delete()
             else:
-                JWTConnectAuthToken.objects.update(refresh_expire_at=timezone.now() - AN_HOUR)
+                JWTConnectAuthToken.objects.update(refresh_end=issuer.clock() - 3600)
                 assert not records.live(user).exists()
             sid = asked.session[signals.SESSION_KEY]
             logout(asked)
@@ -179,7 +176,7 @@ def test_access_tokens_that_outlast_the_refresh_token_end_with_the_others() -> N
     with issuing_project({"access_lifetime": 7200}, user="database", user_lookup="username") as issuer:
         user = make_user()
         outlasting, _ = issuing.issue(user)
-        JWTConnectAuthToken.objects.update(refresh_expire_at=timezone.now() - AN_HOUR)
+        JWTConnectAuthToken.objects.update(refresh_end=issuer.clock() - 3600)
         newer, _ = issuing.issue(user)
         again = issuer.refresh(newer.refresh_token or "")
         assert remove_older_tokens(user) == 1

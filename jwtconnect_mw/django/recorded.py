@@ -14,7 +14,6 @@ from ..issuer.hooks import ask_list
 from ..revocation import Family
 from .conf import wiring
 from .models import JWTConnectAuthToken
-from .models.tokens import moment
 
 _LONGEST = 255
 
@@ -89,7 +88,7 @@ def live(user: Any) -> QuerySet[JWTConnectAuthToken]:
     session first.
     """
     later = all_rows().filter(sid=OuterRef("sid"), pk__gt=OuterRef("pk"))
-    return unexpired(user).filter(~Exists(later), refresh_expire_at__gt=moment(wiring().clock()))
+    return unexpired(user).filter(~Exists(later), refresh_end__gt=wiring().clock())
 
 
 def unexpired(user: Any) -> QuerySet[JWTConnectAuthToken]:
@@ -99,8 +98,8 @@ def unexpired(user: Any) -> QuerySet[JWTConnectAuthToken]:
 
 def unended(user: Any) -> QuerySet[JWTConnectAuthToken]:
     """The same with those that were revoked. Access tokens may outlast a session that cannot be refreshed any more."""
-    now, of_the_older_package = moment(wiring().clock()), Q(client_id="")
-    good = Q(refresh_expire_at__gt=now) | Q(access_expire_at__gt=now)
+    now, of_the_older_package = wiring().clock(), Q(client_id="")
+    good = Q(refresh_end__gt=now) | Q(access_end__gt=now)
     rows = all_rows().filter(good, user_id=user.pk).exclude(of_the_older_package)
     return rows.order_by("-auth_time", "-pk")
 

@@ -82,8 +82,9 @@ def purge(*, limit: int = 1000, keep: float = 0.0) -> int:
 
 
 def _purge(limit: int, keep: float) -> int:
-    """Rows that somebody else has locked are left to the next time."""
-    end = moment(wiring().clock() - keep)
+    """Rows that somebody else has locked are left to the next time. By date and by second: old rows have no second."""
+    second = wiring().clock() - keep
+    end = moment(second)
     rows = all_rows()
     skip = connections[rows.db].features.has_select_for_update_skip_locked
     ended = rows.select_for_update(skip_locked=skip).filter(
@@ -91,6 +92,8 @@ def _purge(limit: int, keep: float) -> int:
         | Q(refresh_expire_at=None, access_expire_at__lt=end)
         | Q(refresh_expire_at=None, access_expire_at=None, created__lt=end),
         Q(access_expire_at=None) | Q(access_expire_at__lt=end),
+        Q(access_end=None) | Q(access_end__lt=second),
+        Q(refresh_end=None) | Q(refresh_end__lt=second),
     )
     keys = list(ended.values_list("pk", flat=True)[:limit])
     return rows.filter(pk__in=keys).delete()[0] if keys else 0
@@ -120,9 +123,9 @@ def _columns(tokens: Tokens) -> dict[str, Any] | None:
         "granted_scope": refresh.get("scope", ""),
         "sequence": refresh.get("seq", 0),
         "auth_time": access.get("auth_time", access["iat"]),
-        "issued_at": moment(access["iat"]),
-        "access_expire_at": moment(access["exp"]),
-        "refresh_expire_at": moment(refresh["exp"]) if refresh else None,
+        "iat": access["iat"],
+        "access_exp": access["exp"],
+        **({"refresh_exp": refresh["exp"]} if refresh else {}),
     }
 
 

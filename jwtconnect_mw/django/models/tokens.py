@@ -20,6 +20,8 @@ class JWTConnectAuthToken(models.Model):
     ``scope``: of the access token. ``granted_scope``: that of the session, which the refresh token has.
     ``auth_time``: when the session began; of a client's own token its ``iat``, if it says nothing else.
     ``access_kid``, ``refresh_kid``: of the key and of the secret that signed them; without a kid, empty.
+    ``issued_second``, ``access_end``, ``refresh_end``: the three times in seconds since the epoch. Without time zones a
+    date says less: when summer time ends, an hour comes twice.
     ``is_active``: False where the session was revoked, as far as this table was told.
     No column is unique: a lost answer that is asked for again has the same refresh token, and nothing about a record
     may make a refresh fail.
@@ -41,6 +43,9 @@ class JWTConnectAuthToken(models.Model):
     granted_scope = models.TextField("scope of the session", blank=True, default="")
     auth_time = models.BigIntegerField("began at", null=True, blank=True)
     sequence = models.BigIntegerField(default=0)
+    issued_second = models.BigIntegerField(null=True, blank=True, editable=False)
+    access_end = models.BigIntegerField(null=True, blank=True, editable=False)
+    refresh_end = models.BigIntegerField(null=True, blank=True, editable=False)
     issuer = models.TextField(blank=True, default="")
     access_kid = models.TextField("key of the access token", blank=True, default="")
     refresh_kid = models.TextField("secret of the refresh token", blank=True, default="")
@@ -98,27 +103,27 @@ class JWTConnectAuthToken(models.Model):
     @property
     def iat(self) -> int | None:
         """Seconds since the epoch, as are the next two."""
-        return _seconds(self.issued_at)
+        return _seconds(self.issued_second, self.issued_at)
 
     @iat.setter
     def iat(self, value: float) -> None:
-        self.issued_at = moment(value)
+        self.issued_second, self.issued_at = int(value), moment(value)
 
     @property
     def access_exp(self) -> int | None:
-        return _seconds(self.access_expire_at)
+        return _seconds(self.access_end, self.access_expire_at)
 
     @access_exp.setter
     def access_exp(self, value: float) -> None:
-        self.access_expire_at = moment(value)
+        self.access_end, self.access_expire_at = int(value), moment(value)
 
     @property
     def refresh_exp(self) -> int | None:
-        return _seconds(self.refresh_expire_at)
+        return _seconds(self.refresh_end, self.refresh_expire_at)
 
     @refresh_exp.setter
     def refresh_exp(self, value: float) -> None:
-        self.refresh_expire_at = moment(value)
+        self.refresh_end, self.refresh_expire_at = int(value), moment(value)
 
     @property
     def aud(self) -> list[str]:
@@ -129,10 +134,10 @@ class JWTConnectAuthToken(models.Model):
         self.audience = joined_names(values) or None
 
     def is_access_expired(self) -> bool:
-        return _is_over(self.access_expire_at)
+        return _is_over(self.access_exp)
 
     def is_refresh_expired(self) -> bool:
-        return _is_over(self.refresh_expire_at)
+        return _is_over(self.refresh_exp)
 
 
 def joined_names(names: Iterable[str]) -> str:
@@ -156,12 +161,15 @@ def moment(seconds: float) -> datetime.datetime:
     return datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc if settings.USE_TZ else None)
 
 
-def _seconds(time: datetime.datetime | None) -> int | None:
+def _seconds(exactly: int | None, time: datetime.datetime | None) -> int | None:
+    """Rows of the older package, and those that somebody else wrote, have the date only."""
+    if exactly is not None:
+        return exactly
     return None if time is None else int(time.timestamp())
 
 
-def _is_over(end: datetime.datetime | None) -> bool:
+def _is_over(end: int | None) -> bool:
     """What has no end recorded counts as over."""
     from ..conf import wiring
 
-    return end is None or end <= moment(wiring().clock())
+    return end is None or end <= wiring().clock()
