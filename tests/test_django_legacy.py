@@ -186,9 +186,7 @@ def test_introspection(kind: Mapping[str, Any], user: Any) -> None:
                 *(claims[name] for name in ("jti", "iat", "exp", "sub", "aud")), True]  # fmt: skip
             by_id = post("introspection", {"jti": claims["jti"]}, access)
             assert by_id.status_code == 200
-            assert {name: by_id.json()[name] for name in ("jti", "exp", "sub", "active")} == {
-                name: told.json()[name] for name in ("jti", "exp", "sub", "active")}  # fmt: skip
-            assert {"iat", "issued_at", "expire_at", "aud"} <= set(by_id.json())
+            assert by_id.json() == told.json()
 
 
 @pytest.mark.parametrize("form", ["json", "form", "multipart"])

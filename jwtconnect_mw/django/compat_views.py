@@ -106,7 +106,8 @@ def _by_id(token_id: str, issuer: ProjectIssuer, caller: AccessToken) -> dict[st
         return {"active": False}
     if not found.is_live(issuer):
         return {"active": False}
-    return {"active": True, "iss": issuer.issuer, **found.to_dict()}
+    kind = {"token_type": "Bearer"} if found.kind == "access" else {}
+    return {"active": True, "iss": issuer.issuer, **found.to_dict(), **kind}
 
 
 def _described(found: Mapping[str, Any]) -> dict[str, Any]:

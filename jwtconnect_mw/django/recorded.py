@@ -32,7 +32,8 @@ class Recorded:
         """Its claims (RFC 7662 section 2.2), as far as they were recorded."""
         row = self.row
         says_when_it_began = row.sid is not None or row.auth_time != row.iat
-        audience: Any = row.aud[0] if len(row.aud) == 1 else row.aud
+        names = row.aud if self.kind == "access" else [row.issuer]  # which alone may read a refresh token
+        audience: Any = names[0] if len(names) == 1 else names
         told = {
             "jti": self.token_id,
             "iat": self.issued_at,
