@@ -156,6 +156,17 @@ def test_a_logout_ends_the_session_of_its_login(issuer: ProjectIssuer, user: Any
     assert live(user) == [False, True]
 
 
+def test_a_logout_ends_a_session_that_could_not_be_recorded(user: Any) -> None:
+    with issuing_project({"audience": "https://" + "a" * 300}, **ALL) as issuer:
+        asked = request()
+        login(asked, user)
+        tokens = asked.jwt_tokens  # type: ignore[attr-defined]  # by the signal
+        assert not JWTConnectAuthToken.objects.exists()
+        assert issuer.introspect(tokens.access_token, caller="first-party")["active"]
+        logout(asked)
+        assert not issuer.introspect(tokens.access_token, caller="first-party")["active"]
+
+
 def test_a_logout_ends_access_tokens_that_outlast_the_refresh_token(user: Any) -> None:
     """Whatever the records say of the session."""
     with issuing_project({"access_lifetime": 7200}, **ALL) as issuer:

@@ -82,7 +82,7 @@ def _issue(request: Any, user: Any, **_: Any) -> None:
     try:
         if records.live(user).exists():
             return  # of another device, whose it stays: nothing of this login ends it
-        tokens, row = issuing.issue(user)
+        tokens = issuing.issue(user)[0]
     except (GrantError, DatabaseFailure) as error:
         # The login itself is good; who needs the tokens finds none.
         _log.error("no tokens at a login: %s", getattr(error, "reason", type(error).__name__))
@@ -90,8 +90,8 @@ def _issue(request: Any, user: Any, **_: Any) -> None:
     if request is not None:
         request.jwt_tokens = tokens
     session = getattr(request, "session", None)
-    if session is not None and row is not None:
-        session[SESSION_KEY] = row.sid
+    if session is not None:
+        session[SESSION_KEY] = tokens.session
 
 
 def _log_out(request: Any, user: Any, **_: Any) -> None:
