@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,14 +18,14 @@ from django.contrib.auth.hashers import make_password  # isort: skip
 from django.contrib.auth.models import AnonymousUser  # isort: skip
 from django.contrib.auth.signals import user_logged_in, user_logged_out  # isort: skip
 from django.contrib.sessions.backends.db import SessionStore  # isort: skip
-from django.db import OperationalError, connection, models, transaction  # isort: skip
+from django.db import DatabaseError, OperationalError, connection, models, transaction  # isort: skip
 from django.http import HttpRequest  # isort: skip
 from django.test import override_settings  # isort: skip
 
 from jwtconnect_mw.django import issuing, records, signals
 from jwtconnect_mw.django.actions import remove_older_tokens
 from jwtconnect_mw.django.issuers import ProjectIssuer
-from jwtconnect_mw.django.models import JWTConnectAuthToken
+from jwtconnect_mw.django.models import JWTConnectAuthToken, RevocationEntry
 
 ALL = dict.fromkeys(signals.SETTINGS, True)
 
@@ -110,6 +111,39 @@ def test_a_login_that_has_no_session(issuer: ProjectIssuer, user: Any) -> None:
         JWTConnectAuthToken.objects.all().delete()
         user_logged_in.send(type(user), request=asked, user=user)
         assert live(user) == [True]
+
+
+def test_a_login_makes_a_pair_where_a_record_does_not_know_that_the_session_ended(user: Any, tmp_path: Path) -> None:
+    with issuing_project({"keys": tmp_path / "keys.json"}, **ALL) as issuer:
+        tokens, _ = issuing.issue(user)
+        issuer.revocations.revoke_session(issuer.issuer, tokens.session or "", expires_at=issuer.clock() + 3600)
+        assert records.live(user).count() == 1
+        asked, again = request(), request()
+        login(asked, user)
+        assert issuer.refresh(asked.jwt_tokens.refresh_token)  # type: ignore[attr-defined]  # by the signal
+        login(again, user)
+        assert not hasattr(again, "jwt_tokens")
+        issuer.keys.drop(issuer.keys.refresh_secrets()[0].kid)
+        login(again, user)
+        assert hasattr(again, "jwt_tokens")
+
+
+def test_a_login_goes_on_where_the_list_does_not_answer(
+    issuer: ProjectIssuer, user: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    issuing.issue(user)
+    asked = request()
+
+    def no_list(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if RevocationEntry._meta.db_table in sql:
+            raise DatabaseError
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(no_list), caplog.at_level(logging.ERROR, "jwtconnect_mw.django"):
+        login(asked, user)
+    assert asked.user == user
+    assert not hasattr(asked, "jwt_tokens")
+    assert caplog.records
 
 
 def test_a_login_goes_on_without_tokens(issuer: ProjectIssuer, user: Any, caplog: pytest.LogCaptureFixture) -> None:

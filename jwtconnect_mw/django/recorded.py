@@ -92,6 +92,11 @@ def live(user: Any) -> QuerySet[JWTConnectAuthToken]:
     return unexpired(user).filter(~Exists(later), refresh_end__gt=wiring().clock())
 
 
+def has_session(user: Any, issuer: Issuer) -> bool:
+    """Whether a session of a user can be refreshed now, whatever this table was told. Raises ServiceUnavailable."""
+    return any(_refresh_token(row).is_live(issuer) for row in live(user))
+
+
 def unexpired(user: Any) -> QuerySet[JWTConnectAuthToken]:
     """The pairs of a user of which a token may be good yet, as far as this table was told, the newest session first."""
     return unended(user).filter(is_active=True)
@@ -116,4 +121,8 @@ def is_storable(name: str) -> bool:
 
 def _tokens(row: JWTConnectAuthToken) -> Iterator[Recorded]:
     yield Recorded(row, row.access_jti or "", "access", row.iat, row.access_exp)
-    yield Recorded(row, row.refresh_jti or "", "refresh", row.iat, row.refresh_exp)
+    yield _refresh_token(row)
+
+
+def _refresh_token(row: JWTConnectAuthToken) -> Recorded:
+    return Recorded(row, row.refresh_jti or "", "refresh", row.iat, row.refresh_exp)

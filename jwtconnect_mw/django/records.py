@@ -24,6 +24,7 @@ from .models import JWTConnectAuthToken
 from .models.tokens import joined_names, moment
 from .recorded import all_rows, is_storable
 from .recorded import find as find
+from .recorded import has_session as has_session
 from .recorded import live as live
 from .recorded import unexpired as unexpired
 

@@ -80,7 +80,7 @@ def _issue(request: Any, user: Any, **_: Any) -> None:
     if not is_on("issue_on_login"):
         return
     try:
-        if records.live(user).exists():
+        if records.has_session(user, issuing.issuer()):
             return  # of another device, whose it stays: nothing of this login ends it
         tokens = issuing.issue(user)[0]
     except (GrantError, DatabaseFailure) as error:
