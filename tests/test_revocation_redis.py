@@ -19,7 +19,7 @@ import pytest
 import redis
 
 from jwtconnect_mw import ConfigurationError, revocation
-from jwtconnect_mw.revocation import RedisRevocationList
+from jwtconnect_mw.revocation import RedisRevocationList, redis_server
 from jwtconnect_mw.revocation.redis_server import MOST_CONNECTIONS
 from jwtconnect_mw.testing import ManualClock, RevocationListConformance
 from jwtconnect_mw.testing.revocation.backend import FAMILY, present, revoked
@@ -37,7 +37,7 @@ pytestmark = pytest.mark.live
 PASSWORD = "p@ss:w/rd?#%&+ of the list"
 # What a list needs of a server that gives its users no more than that.
 RIGHTS = (
-    "+evalsha +eval +hmget +xread"
+    "+evalsha +eval +hmget +xread +ping"
     " +hget +hset +hdel +zadd +zscore +zrem +zrangebyscore +xadd +xlen +xrange +time +unlink"
 )
 
@@ -237,6 +237,22 @@ def test_a_user_with_a_password_and_few_rights(
     shown += ["".join(traceback.format_exception(error)) for error in errors]
     shown += [caplog.text, *capsys.readouterr()]
     assert not [text for text in shown if PASSWORD[:-1] in text or quote(PASSWORD[:-1], safe="") in text]
+
+
+def test_the_rights_of_a_connection_that_was_idle(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is tried before it is used, and more is asked for where the URL asks for more."""
+    monkeypatch.setattr(redis_server, "_IDLE", 1e-6)
+    for rights, more in (("", ""), ("+select", "/3"), ("+client|setname", "?client_name=x")):
+        server.tell(
+            "ACL", "SETUSER", "list", "reset", "on", ">x", "~{jwtconnect_mw}:*", *RIGHTS.split(), *rights.split()
+        )
+        try:
+            server.tell("CONFIG", "RESETSTAT")
+            use(f"redis://list:x@127.0.0.1:{server.port}{more}")
+            with server.client() as client:
+                assert client.info("commandstats")["cmdstat_ping"]["failed_calls"] == 0
+        finally:
+            server.tell("ACL", "DELUSER", "list")
 
 
 @pytest.mark.parametrize("kind", KINDS)
