@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import logging
 import os
@@ -10,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +22,12 @@ from jwtconnect_mw.revocation import Change, FeedGap, RedisRevocationList, Step
 from jwtconnect_mw.revocation.redis_scripts import ADVANCE
 from jwtconnect_mw.testing import ManualClock
 from jwtconnect_mw.testing.revocation.backend import FAMILY, present, revoked
+from jwtconnect_mw.testing.revocation.races import together
 
 from .kit import ISSUER, NOW
 from .redis_kit import KINDS, RedisServer, begin, running
 from .redis_proxy import Proxy
-from .remote import LIMIT
+from .remote import LIMIT, until
 from .test_fork import Child
 
 pytestmark = pytest.mark.live
@@ -553,3 +556,66 @@ def test_closing(server: RedisServer, make: Make) -> None:
     with closing(revocations):
         present(revocations, 0)
     assert present(revocations, 0).answer == "again"
+
+
+def connections(server: RedisServer) -> int:
+    """But our own."""
+    return len(server.tell("CLIENT", "LIST", "TYPE", "normal").splitlines()) - 1
+
+
+def test_closing_closes_all(server: RedisServer, make: Make) -> None:
+    until(lambda: connections(server) == 0)
+    revocations = make(server)
+    together([partial(present, revocations, 0)] * 20)
+    assert connections(server) > 0
+    gc.disable()
+    try:
+        revocations.close()
+        until(lambda: connections(server) == 0)
+    finally:
+        gc.enable()
+
+
+def test_a_refusal_holds_no_connection(own: RedisServer, make: Make) -> None:
+    revocations = make(own)
+    own.tell("CONFIG", "SET", "min-replicas-to-write", 1)
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(5):
+            with pytest.raises(redis.ResponseError):
+                revocations.changes(None)
+        until(lambda: connections(own) == 0)
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("how", ["closed", "refused"])
+def test_connections_that_are_given_up_while_others_use_them(own: RedisServer, make: Make, how: str) -> None:
+    """By whoever closes the list, or is told that the server may not write: no other thread notices."""
+    revocations = make(own)
+    revocations.revoke_token(ISSUER, "x")
+    if how == "refused":
+        own.tell("CONFIG", "SET", "min-replicas-to-write", 1)
+    done = threading.Event()
+
+    def look() -> int:
+        count = 0
+        while not done.is_set():
+            assert revocations._server._ask(lambda client: client.ping())
+            count += 1
+        return count
+
+    def give_up() -> int:
+        try:
+            for _ in range(300):
+                if how == "closed":
+                    revocations.close()
+                else:
+                    with pytest.raises(redis.ResponseError):
+                        revocations.changes(None)
+        finally:
+            done.set()
+        return 1
+
+    assert all(together([*[look] * 8, give_up]))
