@@ -475,6 +475,36 @@ def test_the_feed_of_a_server_that_may_not_write(own: RedisServer, make: Make, h
     assert revocations.changes(cursor).entries == ()
 
 
+@pytest.mark.parametrize("how", ["demoted", "cut off"])
+def test_a_server_that_may_not_write_tells_nothing(own: RedisServer, make: Make, how: str) -> None:
+    """Others may have taken its place, and know what was revoked since. Also where no write would be needed."""
+    revocations = make(own)
+    present(revocations, 0)
+    revocations.revoke_token(ISSUER, "x")
+    calls: list[Callable[[], object]] = [
+        lambda: revoked(revocations, token="x"),
+        lambda: revoked(revocations, token="other"),
+        lambda: present(revocations, 0),
+        lambda: revocations.current(FAMILY),
+        lambda: revocations.start_family(ISSUER, "alice"),
+        lambda: revocations.revoke_token(ISSUER, "x"),
+        lambda: revocations.purge(NOW),
+    ]
+    if how == "demoted":
+        own.tell("REPLICAOF", "127.0.0.1", "1")
+    else:
+        own.tell("CONFIG", "SET", "min-replicas-to-write", 1)
+    for call in calls:
+        with pytest.raises(redis.ResponseError):
+            call()
+    if how == "demoted":
+        own.tell("REPLICAOF", "NO", "ONE")
+    else:
+        own.tell("CONFIG", "SET", "min-replicas-to-write", 0)
+    for call in calls:
+        call()
+
+
 def test_an_answer_that_changes_nothing_is_confirmed_too(own: RedisServer, tmp_path: Path, make: Make) -> None:
     """It rests on writes that replicas may not have: of another caller, whom that was told."""
     own.tell("CONFIG", "SET", "repl-diskless-sync-delay", 0)

@@ -31,8 +31,8 @@ class RedisRevocationList:
     ``wait_replicas``: so many replicas must confirm each write (WAIT, half the timeout), or redis.TimeoutError is
     raised although the primary has written; to ask again confirms it. Without it, a failover may undo the last writes:
     a revocation is gone, a spent refresh token good again. WAIT narrows that window, and closes it where only such a
-    replica is promoted. ``changes`` fails at a server that may not write: with ``min-replicas-to-write 1`` that is also
-    a primary which others replaced while it was cut off, so that no copy takes it for the truth.
+    replica is promoted. Every call fails at a server that may not write: with ``min-replicas-to-write 1`` that is also
+    a primary which others replaced while it was cut off, so that nobody takes it for the truth.
 
     What the server acknowledged survives its restart as its own persistence says: ``appendonly yes``, with
     ``appendfsync always`` for a loss of power. Set ``maxmemory-policy noeviction``: no key of the list has an expiry,

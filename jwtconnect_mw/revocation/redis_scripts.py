@@ -19,14 +19,11 @@ from typing import NamedTuple
 
 
 class Script(NamedTuple):
-    """``digest``: the server's name for it. ``writes``: whether what it did is worth waiting for replicas.
-    ``guarded``: whether its answer counts only where the server may write, as those do that write.
-    """
+    """``digest``: the server's name for it. ``writes``: whether what it did is worth waiting for replicas."""
 
     text: str
     digest: str
     writes: bool
-    guarded: bool = False
 
 
 _COMMON = """
@@ -240,12 +237,10 @@ return {epoch, position, last, entries}
 """
 
 
-def _script(body: str, *, writes: bool, guarded: bool = False) -> Script:
+def _script(body: str, *, writes: bool) -> Script:
     text = _COMMON + body
-    return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest(), writes, guarded)
+    return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest(), writes)
 
 
 PUT, SUBJECT, START, ADVANCE = (_script(body, writes=True) for body in (_PUT, _SUBJECT, _START, _ADVANCE))
-CURRENT, PURGE = (_script(body, writes=False) for body in (_CURRENT, _PURGE))
-# A server that was demoted or is cut off (min-replicas-to-write) does not know what is new.
-CHANGES = _script(_CHANGES, writes=False, guarded=True)
+CURRENT, PURGE, CHANGES = (_script(body, writes=False) for body in (_CURRENT, _PURGE, _CHANGES))

@@ -68,7 +68,7 @@ class Server:
 
     def read(self, key: str, fields: Sequence[bytes]) -> list[bytes | None]:
         """Fields of a hash."""
-        values: list[bytes | None] = self._ask(lambda client: _command(client, "HMGET", key, *fields))
+        values: list[bytes | None] = self._ask(lambda client: self._guarded(client, ("HMGET", key, *fields))[0])
         return values
 
     def wait(self, key: str, after: str, seconds: float) -> None:
@@ -126,15 +126,20 @@ class Server:
     def _evaluate(
         self, client: redis.Redis, script: Script, how: tuple[str, str], arguments: Sequence[Text]
     ) -> list[Any]:
-        # The first changes nothing; Redis 6 minds min-replicas-to-write only in what is no script.
-        guard: list[tuple[object, ...]] = [("HDEL", self._keys[0], "")] if script.guarded else []
         # Counts for what was written on the same connection.
         wait = [("WAIT", self._wait_replicas, max(1, int(self._timeout * 500)))] if self.waits_for(script) else []
-        answers = _commands(client, [*guard, (*how, len(self._keys), *self._keys, *arguments), *wait])
-        if wait and answers[-1] < self._wait_replicas:
+        answer, *confirmed = self._guarded(client, (*how, len(self._keys), *self._keys, *arguments), *wait)
+        if wait and confirmed[0] < self._wait_replicas:
             raise redis.TimeoutError("written, but not confirmed by as many replicas as are asked for")
-        answer: list[Any] = answers[len(guard)]
-        return answer
+        found: list[Any] = answer
+        return found
+
+    def _guarded(self, client: redis.Redis, *commands: tuple[object, ...]) -> list[Any]:
+        """What they answer, where the server may write: one that was demoted or is cut off (min-replicas-to-write) does
+        not know what is new. To delete what is not there changes nothing, and such a server refuses it; Redis 6 minds
+        min-replicas-to-write only in what is no script.
+        """
+        return _commands(client, [("HDEL", self._keys[0], ""), *commands])[1:]
 
 
 def _command(client: Any, *command: object) -> Any:  # redis-py leaves its method untyped
@@ -143,8 +148,6 @@ def _command(client: Any, *command: object) -> Any:  # redis-py leaves its metho
 
 def _commands(client: redis.Redis, commands: Sequence[tuple[object, ...]]) -> list[Any]:
     """What they answer, one after the other on one connection; raises what the first that fails says."""
-    if len(commands) == 1:
-        return [_command(client, *commands[0])]
     pipeline: Any = client.pipeline(transaction=False)
     for command in commands:
         pipeline.execute_command(*command)
