@@ -131,6 +131,7 @@ def test_an_epoch_is_noticed_by_whatever_comes_first(server: RedisServer, make: 
         lambda: revocations.purge(NOW),
         lambda: revocations.changes(None),
         lambda: revocations.restore([Change("token", ISSUER, "x", NOW + 10_000)]),
+        lambda: revoked(revocations, token="x"),
     ]
     assert present(revocations, 0).answer == "advanced"
     for call in calls:
@@ -139,6 +140,19 @@ def test_an_epoch_is_noticed_by_whatever_comes_first(server: RedisServer, make: 
         clock.advance(100)
         assert revocations.current(FAMILY) is None
         assert revocations.current(replace(FAMILY, started=int(clock.now) - 99)) == 0
+
+
+def test_a_look_up_notices_that_others_began_an_epoch(
+    server: RedisServer, make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    looking = make(server)
+    assert not revoked(looking, token="x")
+    flush(server)
+    make(server).revoke_token(ISSUER, "x")
+    assert caplog.messages == []
+    assert [revoked(looking, token="x") for _ in range(2)] == [True, True]
+    assert "was lost" in caplog.text
+    assert len(caplog.messages) == 1
 
 
 def test_a_fresh_epoch_for_each_loss(server: RedisServer, make: Make) -> None:
@@ -192,8 +206,9 @@ def test_a_list_of_another_version(server: RedisServer, make: Make) -> None:
     revocations = make(server)
     present(revocations, 0)
     server.tell("HSET", "{jwtconnect_mw}:data", "#epoch", "2.x")
-    with pytest.raises(redis.ResponseError, match="version"):
-        present(revocations, 0)
+    for call in (lambda: present(revocations, 0), lambda: revoked(revocations, token="x")):
+        with pytest.raises(redis.ResponseError, match="version"):
+            call()
 
 
 @pytest.mark.parametrize("behind", [-55, -5, 0, 5, 55, 65, 3600])

@@ -79,7 +79,7 @@ class RedisRevocationList:
         names: tuple[tuple[Kind, str | None], ...]
         names = (("token", token_id), ("session", session), ("subject", subject))
         asked = [field(kind, issuer, name) for kind, name in names if name is not None]
-        values = self._server.read(self._data, asked) if asked else []
+        values = self._calls.read(self._data, asked, self._clock()) if asked else []
         found = [change(name, value) for name, value in zip(asked, values, strict=True) if value is not None]
         return any(
             entry.ends > now and (entry.kind != "subject" or started is None or started < entry.bound)

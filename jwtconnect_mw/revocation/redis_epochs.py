@@ -6,10 +6,11 @@ import logging
 import secrets
 import threading
 from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
 from .._fork import watch_forks
-from .redis_scripts import Script
+from .redis_scripts import PURGE, Script
 from .redis_server import Server, Text
 from .redis_texts import exact
 
@@ -43,6 +44,15 @@ class Calls:
         epoch: str = found.decode()
         self._notice(epoch)
         return epoch, answer
+
+    def read(self, key: str, fields: Sequence[bytes], now: float) -> list[bytes | None]:
+        """Fields of the hash that everything is decided by."""
+        epoch, *values = self._server.read(key, (b"#epoch", *fields))
+        if epoch is None or not epoch.startswith(b"1."):
+            self.run(PURGE, now, exact(now), "0")  # which begins one, or fails at a list of another version
+        else:
+            self._notice(epoch.decode())
+        return values
 
     def _notice(self, epoch: str) -> None:
         with self._lock:
