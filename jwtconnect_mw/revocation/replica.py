@@ -81,7 +81,7 @@ class ReplicatedRevocationList:
         self._clock, self._timer = clock, timer
         self._copy = LocalCopy()
         self._find = self._copy.is_revoked
-        pace = Pace(min(_MOST_WAIT, max_staleness / 4), poll, min(_MOST_PAUSE, max_staleness / 4))
+        pace = Pace(min(_MOST_WAIT, max_staleness / 4), poll, min(_MOST_PAUSE, max_staleness / 4), max_staleness)
         jitter = random.SystemRandom().random
         self._follower = Follower(backend, self._copy, pace, clock=clock, timer=timer, jitter=jitter)
         self._watch = _Watch(self._follower, max_staleness, timer)
