@@ -294,6 +294,8 @@ def test_staleness(
         assert len(told) == 2
         assert refused in told[0]
         assert ("not filled yet" in told[0]) is (age is None)
+        # Requests that are refused until a process is ready are no fault.
+        assert caplog.records[0].levelno == (logging.WARNING if age is None and on_stale == "refuse" else logging.ERROR)
         assert told[1] == "the copy of the revocation list is up to date again"
     assert revocations.health()["state"] == "fresh"
 

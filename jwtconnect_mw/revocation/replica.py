@@ -237,7 +237,8 @@ class _Watch:
         self._reported = True
         going_on = "requests are refused" if refuses else "requests go on without what was revoked since"
         if self._follower.complete_at == NEVER:
-            _log.warning("the copy of the revocation list is not filled yet: %s", going_on)
+            level = logging.WARNING if refuses else logging.ERROR
+            _log.log(level, "the copy of the revocation list is not filled yet: %s", going_on)
         else:
             _log.error("the copy of the revocation list is older than %g s: %s", self._max_staleness, going_on)
 
