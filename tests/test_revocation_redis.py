@@ -127,6 +127,12 @@ def test_it_is_found_where_the_others_are() -> None:
         "redis://:secret?1@localhost",
         "redis://user:secret@localhost:secret",
         "redis://localhost:99999",
+        "redis://localhost:0",
+        "rediss://:secret@localhost?ssl_cert_reqs=none",
+        "rediss://:secret@localhost?ssl_cert_reqs=Optional",
+        "rediss://:secret@localhost?ssl_cert_reqs=required&ssl_cert_reqs=none",
+        "rediss://:secret@localhost?ssl_check_hostname=false",
+        "rediss://:secret@localhost?ssl_check_hostname=0",
         "redis://[secret/",
         "redis://localhost?decode_responses=True",
         "redis://localhost?socket_timeout=secret",
@@ -289,13 +295,26 @@ def test_a_server_that_knows_too_little(tmp_path: Path, kind: str) -> None:
             assert "asked" not in "".join(traceback.format_exception(caught.value, limit=0))
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_command_that_scripts_miss(tmp_path: Path, kind: str) -> None:
+    with (
+        running(kind, tmp_path, "--rename-command", "ZSCORE", "") as server,
+        closing(RedisRevocationList(server.url)) as revocations,
+        pytest.raises(redis.ResponseError, match="Sentinel"),
+    ):
+        revocations.revoke_token(ISSUER, "asked")
+
+
 def test_tls(server: RedisServer, tmp_path: Path) -> None:
     """The server's certificate must be of a known authority, and for that host."""
     authority = Authority(tmp_path)
     for name, good in (("127.0.0.1", True), ("other.example", False)):
         with Proxy(server.port, authority.server(name)) as proxy:
             url = f"rediss://127.0.0.1:{proxy.port}"
-            for trusted, options in ((True, f"?ssl_ca_certs={authority.file}"), (False, "")):
+            for trusted, options in (
+                (True, f"?ssl_ca_certs={authority.file}&ssl_cert_reqs=required&ssl_check_hostname=true"),
+                (False, ""),
+            ):
                 if trusted and good:
                     use(f"{url}{options}")
                     continue

@@ -27,6 +27,7 @@ _IDLE = 30  # seconds after which a connection is tried before it is used: firew
 _NOT_FOR_US = ("READONLY", "ReadOnlyError", "NOREPLICAS", "Not enough good replicas", "CLUSTERDOWN", "ClusterDown")
 _MOVED = re.compile(r"(?:MOVED|MovedError) [0-9]+ (?P<host>[^ ]*):(?P<port>[0-9]+)")
 _MOST_REDIRECTIONS = 2
+_UNKNOWN = re.compile(r"unknown (?:\w+ )?command", re.IGNORECASE)  # of a script, it is an unknown Redis command
 _NO_LIST_SERVER = "no server for a list: it lacks commands, as a Sentinel does, or one where they were renamed"
 Text = str | bytes
 
@@ -34,8 +35,9 @@ Text = str | bytes
 class Server:
     """Safe for threads and fork. Connects when it is first asked, and in a child anew.
 
-    ``timeout``: seconds that connecting, each answer, and waiting for a free connection may last. What redis-py raises
-    (redis.RedisError) is raised; no text of it holds the URL. ``wait_replicas``: see RedisRevocationList.
+    ``timeout``: seconds that connecting, each read of an answer, and waiting for a free connection may last. What
+    redis-py raises (redis.RedisError) is raised; no text of it holds the URL. ``wait_replicas``: see
+    RedisRevocationList.
     """
 
     def __init__(self, url: str, keys: Sequence[str], *, timeout: float, wait_replicas: int) -> None:
@@ -84,7 +86,7 @@ class Server:
             try:
                 return ask(client)
             except redis.ResponseError as error:
-                if "unknown command" in str(error):  # whose text goes on with what was asked: names of tokens
+                if _UNKNOWN.search(str(error)):  # whose text goes on with what was asked: names of tokens
                     raise redis.ResponseError(_NO_LIST_SERVER) from None
                 redirections += 1
                 if redirections > _MOST_REDIRECTIONS or not self._follow(client, error):
