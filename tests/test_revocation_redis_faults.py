@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, nullcontext
 from dataclasses import replace
@@ -289,6 +290,29 @@ def test_a_clock_that_was_put_forward(server: RedisServer, make: Make, ahead: in
     wrong.purge(wrong._clock())
     assert revoked(right, token="x", now=now)
     assert {entry.name for entry in make(server, clock=clock_of(server, -2000)).changes(None).entries} == {"x", "y"}
+
+
+@pytest.mark.parametrize("days", [2, 20_000])
+def test_a_host_whose_clock_is_days_off(
+    server: RedisServer, make: Make, monkeypatch: pytest.MonkeyPatch, days: int
+) -> None:
+    """Behind, it begins no epoch in which what was lost is known; ahead, it drops nothing that others need."""
+    flush(server)
+    real, off = time.time, 0.0
+    monkeypatch.setattr(time, "time", lambda: real() + off)
+    host = make(server, clock=time.time)
+    off = -days * 86_400.0
+    before = int(server.tell("TIME")[0])
+    host.changes(None)
+    assert int(server.tell("HGET", "{jwtconnect_mw}:data", "#birth")) > before
+    right = make(server, clock=clock_of(server, 0))
+    right.revoke_token(ISSUER, "x", expires_at=before + 1000)
+    right.revoke_token(ISSUER, "old", expires_at=before - 1000)
+    off = days * 86_400.0
+    host.revoke_token(ISSUER, "y")
+    assert host.purge(time.time()) == 0
+    assert revoked(right, token="x", now=right._clock())
+    assert right.changes(None).entries[0].name == "x"
 
 
 def test_scripts_that_the_server_forgot(server: RedisServer, make: Make) -> None:

@@ -28,6 +28,7 @@ class RedisRevocationList:
     are one list. The keys are all in one slot; in a cluster the URL may name any server, which is asked where they are.
     ``timeout``: seconds, up to 60, that connecting, each read of an answer (not all of one that comes in pieces), and
     waiting for a free connection may each last; a connection that broke is tried once more.
+    ``clock``: seconds since the epoch. Any but ``time.time`` counts where it is more than a day from the server's.
     ``wait_replicas``: so many replicas must confirm each write (WAIT, half the timeout; twice where the server does not
     know the script yet), or redis.TimeoutError is raised although the primary has written; to ask again confirms it.
     Without it, a failover may undo the last writes: a revocation is gone, a spent refresh token good again. WAIT
@@ -65,7 +66,7 @@ class RedisRevocationList:
         keys = [f"{{{prefix}}}:{name}" for name in ("data", "ends", "order", "log")]
         self._data, self._stream = keys[0], keys[3]
         self._server = Server(url, keys, timeout=timeout, wait_replicas=wait_replicas)
-        self._calls = Calls(self._server)
+        self._calls = Calls(self._server, of_host=clock is time.time)
 
     def is_revoked(
         self,

@@ -19,10 +19,12 @@ _log = logging.getLogger("jwtconnect_mw.revocation")
 
 
 class Calls:
-    """Safe for threads and fork. ``now``: seconds since the epoch, when a new one would begin."""
+    """Safe for threads and fork. ``now``: seconds since the epoch, when a new one would begin, by a clock that is the
+    host's (``of_host``) or another one.
+    """
 
-    def __init__(self, server: Server) -> None:
-        self._server = server
+    def __init__(self, server: Server, *, of_host: bool) -> None:
+        self._server, self._of_host = server, "host" if of_host else ""
         self._epochs: deque[str] = deque(maxlen=_MOST_KNOWN)
         self.after_fork()
         watch_forks(self)
@@ -39,8 +41,8 @@ class Calls:
         """The epoch, and what else the script answers."""
         # New for each call: one that was used for an epoch would hide that this was lost.
         candidate = f"1.{secrets.token_hex(16)}"
-        waits = "1" if self._server.waits_for(script) else "0"
-        found, *answer = self._server.run(script, candidate, exact(now), waits, *arguments, repeat=repeat)
+        how = f"{self._of_host} {'wait' if self._server.waits_for(script) else ''}"
+        found, *answer = self._server.run(script, candidate, exact(now), how, *arguments, repeat=repeat)
         epoch: str = found.decode()
         self._notice(epoch)
         return epoch, answer
