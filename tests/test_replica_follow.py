@@ -99,6 +99,58 @@ def test_failures_are_told_once_and_pauses_grow(
     assert steps.follower.complete_at == 1000.0
 
 
+def test_failures_that_come_and_go_are_told_once(
+    backend: Backend, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And that they are over only when reads have succeeded for some time."""
+    caplog.set_level(logging.INFO, "jwtconnect_mw")
+    steps = Steps(backend, clock, PACE._replace(settling=5.0))
+    for _ in range(20):
+        for backend.error in (OSError(), None, None):
+            steps.follower.step()
+            steps.timer.advance(2.25)
+            clock.advance(2.25)
+    assert caplog.messages == ["the feed of the revocation list cannot be read: OSError"]
+    steps.timer.advance(0.5)
+    steps.follower.step()
+    steps.follower.step()
+    assert caplog.messages[1:] == ["the feed of the revocation list can be read again"]
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_a_clock_that_ran_ahead(
+    backend: Backend, clock: ManualClock, caplog: pytest.LogCaptureFixture, held: bool
+) -> None:
+    """What it took for ended is read again when it is right: left out at first, or dropped."""
+    backend.revoke_token(ISSUER, "x", expires_at=NOW + 1800)
+    wrong = ManualClock(NOW + (0 if held else 3600))
+    steps = Steps(backend, wrong)
+    steps.until(PACE.poll)
+    assert honours(steps.copy, "x") == [held]
+    wrong.now = NOW + 3600
+    for _ in range(32):
+        steps.timer.advance(1)
+        steps.follower.step()
+    assert len(steps.copy) == 0
+    assert caplog.messages == []
+    wrong.now = NOW
+    steps.until(PACE.poll)
+    assert honours(steps.copy, "x") == [True]
+    assert caplog.messages == ["the clock was set back: the revocation list is read from the beginning"]
+    assert "restore" not in backend.calls
+
+
+def test_a_clock_that_is_set_back_a_little(backend: Backend, steps: Steps, caplog: pytest.LogCaptureFixture) -> None:
+    steps.follower.step()
+    for _ in range(3):
+        steps.clock.advance(-20)
+        assert steps.follower.step() == PACE.poll
+    assert caplog.messages == []
+    steps.clock.advance(-20)
+    assert steps.follower.step() == 0.0
+    assert len(caplog.messages) == 1
+
+
 def test_a_gap_is_read_over_while_the_copy_serves(
     backend: Backend, steps: Steps, caplog: pytest.LogCaptureFixture
 ) -> None:

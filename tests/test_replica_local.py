@@ -11,6 +11,7 @@ import pytest
 from jwtconnect_mw.revocation import Change
 from jwtconnect_mw.revocation.local import LocalCopy
 from jwtconnect_mw.revocation.sieve import Sieve
+from jwtconnect_mw.testing.revocation.backend import revoked
 
 from .kit import ISSUER, NOW
 
@@ -181,3 +182,11 @@ def test_counting_while_issuers_come_in() -> None:
     finally:
         sys.setswitchinterval(before)
     assert len(copy) == 3300
+
+
+@pytest.mark.parametrize("kind", ["token", "session", "subject"])
+def test_a_name_that_no_list_can_hold(kind: str) -> None:
+    """A lone surrogate, which JSON can hold: it can never have been revoked, so it is not taken for good."""
+    with pytest.raises(ValueError, match="surrogates"):
+        revoked(LocalCopy(), **{kind: "\ud800"})
+    assert not revoked(LocalCopy(), **{kind: "\u00fc\U0001f511"})

@@ -19,7 +19,7 @@ import pytest
 import redis
 
 from jwtconnect_mw import ConfigurationError, revocation
-from jwtconnect_mw.revocation import RedisRevocationList
+from jwtconnect_mw.revocation import RedisRevocationList, redis_server
 from jwtconnect_mw.revocation.redis_server import MOST_CONNECTIONS
 from jwtconnect_mw.testing import ManualClock, RevocationListConformance
 from jwtconnect_mw.testing.revocation.backend import FAMILY, present, revoked
@@ -37,7 +37,7 @@ pytestmark = pytest.mark.live
 PASSWORD = "p@ss:w/rd?#%&+ of the list"
 # What a list needs of a server that gives its users no more than that.
 RIGHTS = (
-    "+evalsha +eval +hmget +xread"
+    "+evalsha +eval +hmget +xread +ping"
     " +hget +hset +hdel +zadd +zscore +zrem +zrangebyscore +xadd +xlen +xrange +time +unlink"
 )
 
@@ -127,6 +127,12 @@ def test_it_is_found_where_the_others_are() -> None:
         "redis://:secret?1@localhost",
         "redis://user:secret@localhost:secret",
         "redis://localhost:99999",
+        "redis://localhost:0",
+        "rediss://:secret@localhost?ssl_cert_reqs=none",
+        "rediss://:secret@localhost?ssl_cert_reqs=Optional",
+        "rediss://:secret@localhost?ssl_cert_reqs=required&ssl_cert_reqs=none",
+        "rediss://:secret@localhost?ssl_check_hostname=false",
+        "rediss://:secret@localhost?ssl_check_hostname=0",
         "redis://[secret/",
         "redis://localhost?decode_responses=True",
         "redis://localhost?socket_timeout=secret",
@@ -191,7 +197,8 @@ def test_lists_by_their_prefix(server: RedisServer) -> None:
         assert [one.current(FAMILY) for one in (first, second, other)] == [1, 1, None]
 
 
-def test_a_look_up_is_one_command_or_none(server: RedisServer) -> None:
+def test_a_look_up_is_one_read_or_none(server: RedisServer) -> None:
+    """With what shows that the server may write, on the same way."""
     with closing(RedisRevocationList(server.url, timeout=LIMIT)) as revocations:
         assert not revoked(revocations, token="x")
         with server.client() as client:
@@ -199,9 +206,9 @@ def test_a_look_up_is_one_command_or_none(server: RedisServer) -> None:
             assert not revoked(revocations, token="x", session="x", subject="x")
             assert not revoked(revocations)
             calls = {name: stats["calls"] for name, stats in client.info("commandstats").items()}
-        assert calls.get("cmdstat_hmget") == 1
+        assert calls.get("cmdstat_hmget") == calls.get("cmdstat_hdel") == 1
         ours = {"cmdstat_config", "cmdstat_config|resetstat", "cmdstat_info"}
-        assert set(calls) - ours == {"cmdstat_hmget"}
+        assert set(calls) - ours == {"cmdstat_hmget", "cmdstat_hdel"}
 
 
 def test_the_rights_are_those_of_the_readme() -> None:
@@ -239,6 +246,22 @@ def test_a_user_with_a_password_and_few_rights(
     assert not [text for text in shown if PASSWORD[:-1] in text or quote(PASSWORD[:-1], safe="") in text]
 
 
+def test_the_rights_of_a_connection_that_was_idle(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is tried before it is used, and more is asked for where the URL asks for more."""
+    monkeypatch.setattr(redis_server, "_IDLE", 1e-6)
+    for rights, more in (("", ""), ("+select", "/3"), ("+client|setname", "?client_name=x")):
+        server.tell(
+            "ACL", "SETUSER", "list", "reset", "on", ">x", "~{jwtconnect_mw}:*", *RIGHTS.split(), *rights.split()
+        )
+        try:
+            server.tell("CONFIG", "RESETSTAT")
+            use(f"redis://list:x@127.0.0.1:{server.port}{more}")
+            with server.client() as client:
+                assert client.info("commandstats")["cmdstat_ping"]["failed_calls"] == 0
+        finally:
+            server.tell("ACL", "DELUSER", "list")
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_password_without_a_user(tmp_path: Path, kind: str) -> None:
     with running(kind, tmp_path, "--requirepass", PASSWORD) as server:
@@ -272,13 +295,26 @@ def test_a_server_that_knows_too_little(tmp_path: Path, kind: str) -> None:
             assert "asked" not in "".join(traceback.format_exception(caught.value, limit=0))
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_command_that_scripts_miss(tmp_path: Path, kind: str) -> None:
+    with (
+        running(kind, tmp_path, "--rename-command", "ZSCORE", "") as server,
+        closing(RedisRevocationList(server.url)) as revocations,
+        pytest.raises(redis.ResponseError, match="Sentinel"),
+    ):
+        revocations.revoke_token(ISSUER, "asked")
+
+
 def test_tls(server: RedisServer, tmp_path: Path) -> None:
     """The server's certificate must be of a known authority, and for that host."""
     authority = Authority(tmp_path)
     for name, good in (("127.0.0.1", True), ("other.example", False)):
         with Proxy(server.port, authority.server(name)) as proxy:
             url = f"rediss://127.0.0.1:{proxy.port}"
-            for trusted, options in ((True, f"?ssl_ca_certs={authority.file}"), (False, "")):
+            for trusted, options in (
+                (True, f"?ssl_ca_certs={authority.file}&ssl_cert_reqs=required&ssl_check_hostname=true"),
+                (False, ""),
+            ):
                 if trusted and good:
                     use(f"{url}{options}")
                     continue

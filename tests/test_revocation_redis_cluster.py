@@ -166,7 +166,13 @@ def test_what_else_is_said_of_moving(make: Make) -> None:
     assert follow(server._client, "ERR other.example:5") == (False, "::1", 4)
     server._leave(named)
     assert server._client is not named
-    server.close()
+    server._leave(server._client)
     assert server._client is named
+    named = server._client
+    assert follow(named, "READONLY") == (False, "list.example", 1)
+    fresh = server._client
+    assert fresh is not named
+    assert follow(named, "READONLY") == (False, "list.example", 1)
+    assert server._client is fresh  # another thread was sooner
     unix = make("unix:///list.sock")._server
     assert not unix._follow(unix._client, redis.ResponseError("MOVED 7 other.example:2"))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import logging
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +23,12 @@ from jwtconnect_mw.revocation import Change, FeedGap, RedisRevocationList, Step
 from jwtconnect_mw.revocation.redis_scripts import ADVANCE
 from jwtconnect_mw.testing import ManualClock
 from jwtconnect_mw.testing.revocation.backend import FAMILY, present, revoked
+from jwtconnect_mw.testing.revocation.races import together
 
 from .kit import ISSUER, NOW
 from .redis_kit import KINDS, RedisServer, begin, running
 from .redis_proxy import Proxy
-from .remote import LIMIT
+from .remote import LIMIT, until
 from .test_fork import Child
 
 pytestmark = pytest.mark.live
@@ -128,6 +132,7 @@ def test_an_epoch_is_noticed_by_whatever_comes_first(server: RedisServer, make: 
         lambda: revocations.purge(NOW),
         lambda: revocations.changes(None),
         lambda: revocations.restore([Change("token", ISSUER, "x", NOW + 10_000)]),
+        lambda: revoked(revocations, token="x"),
     ]
     assert present(revocations, 0).answer == "advanced"
     for call in calls:
@@ -136,6 +141,19 @@ def test_an_epoch_is_noticed_by_whatever_comes_first(server: RedisServer, make: 
         clock.advance(100)
         assert revocations.current(FAMILY) is None
         assert revocations.current(replace(FAMILY, started=int(clock.now) - 99)) == 0
+
+
+def test_a_look_up_notices_that_others_began_an_epoch(
+    server: RedisServer, make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    looking = make(server)
+    assert not revoked(looking, token="x")
+    flush(server)
+    make(server).revoke_token(ISSUER, "x")
+    assert caplog.messages == []
+    assert [revoked(looking, token="x") for _ in range(2)] == [True, True]
+    assert "was lost" in caplog.text
+    assert len(caplog.messages) == 1
 
 
 def test_a_fresh_epoch_for_each_loss(server: RedisServer, make: Make) -> None:
@@ -189,8 +207,9 @@ def test_a_list_of_another_version(server: RedisServer, make: Make) -> None:
     revocations = make(server)
     present(revocations, 0)
     server.tell("HSET", "{jwtconnect_mw}:data", "#epoch", "2.x")
-    with pytest.raises(redis.ResponseError, match="version"):
-        present(revocations, 0)
+    for call in (lambda: present(revocations, 0), lambda: revoked(revocations, token="x")):
+        with pytest.raises(redis.ResponseError, match="version"):
+            call()
 
 
 @pytest.mark.parametrize("behind", [-55, -5, 0, 5, 55, 65, 3600])
@@ -271,6 +290,29 @@ def test_a_clock_that_was_put_forward(server: RedisServer, make: Make, ahead: in
     wrong.purge(wrong._clock())
     assert revoked(right, token="x", now=now)
     assert {entry.name for entry in make(server, clock=clock_of(server, -2000)).changes(None).entries} == {"x", "y"}
+
+
+@pytest.mark.parametrize("days", [2, 20_000])
+def test_a_host_whose_clock_is_days_off(
+    server: RedisServer, make: Make, monkeypatch: pytest.MonkeyPatch, days: int
+) -> None:
+    """Behind, it begins no epoch in which what was lost is known; ahead, it drops nothing that others need."""
+    flush(server)
+    real, off = time.time, 0.0
+    monkeypatch.setattr(time, "time", lambda: real() + off)
+    host = make(server, clock=time.time)
+    off = -days * 86_400.0
+    before = int(server.tell("TIME")[0])
+    host.changes(None)
+    assert int(server.tell("HGET", "{jwtconnect_mw}:data", "#birth")) > before
+    right = make(server, clock=clock_of(server, 0))
+    right.revoke_token(ISSUER, "x", expires_at=before + 1000)
+    right.revoke_token(ISSUER, "old", expires_at=before - 1000)
+    off = days * 86_400.0
+    host.revoke_token(ISSUER, "y")
+    assert host.purge(time.time()) == 0
+    assert revoked(right, token="x", now=right._clock())
+    assert right.changes(None).entries[0].name == "x"
 
 
 def test_scripts_that_the_server_forgot(server: RedisServer, make: Make) -> None:
@@ -472,6 +514,36 @@ def test_the_feed_of_a_server_that_may_not_write(own: RedisServer, make: Make, h
     assert revocations.changes(cursor).entries == ()
 
 
+@pytest.mark.parametrize("how", ["demoted", "cut off"])
+def test_a_server_that_may_not_write_tells_nothing(own: RedisServer, make: Make, how: str) -> None:
+    """Others may have taken its place, and know what was revoked since. Also where no write would be needed."""
+    revocations = make(own)
+    present(revocations, 0)
+    revocations.revoke_token(ISSUER, "x")
+    calls: list[Callable[[], object]] = [
+        lambda: revoked(revocations, token="x"),
+        lambda: revoked(revocations, token="other"),
+        lambda: present(revocations, 0),
+        lambda: revocations.current(FAMILY),
+        lambda: revocations.start_family(ISSUER, "alice"),
+        lambda: revocations.revoke_token(ISSUER, "x"),
+        lambda: revocations.purge(NOW),
+    ]
+    if how == "demoted":
+        own.tell("REPLICAOF", "127.0.0.1", "1")
+    else:
+        own.tell("CONFIG", "SET", "min-replicas-to-write", 1)
+    for call in calls:
+        with pytest.raises(redis.ResponseError):
+            call()
+    if how == "demoted":
+        own.tell("REPLICAOF", "NO", "ONE")
+    else:
+        own.tell("CONFIG", "SET", "min-replicas-to-write", 0)
+    for call in calls:
+        call()
+
+
 def test_an_answer_that_changes_nothing_is_confirmed_too(own: RedisServer, tmp_path: Path, make: Make) -> None:
     """It rests on writes that replicas may not have: of another caller, whom that was told."""
     own.tell("CONFIG", "SET", "repl-diskless-sync-delay", 0)
@@ -553,3 +625,66 @@ def test_closing(server: RedisServer, make: Make) -> None:
     with closing(revocations):
         present(revocations, 0)
     assert present(revocations, 0).answer == "again"
+
+
+def connections(server: RedisServer) -> int:
+    """But our own."""
+    return len(server.tell("CLIENT", "LIST", "TYPE", "normal").splitlines()) - 1
+
+
+def test_closing_closes_all(server: RedisServer, make: Make) -> None:
+    until(lambda: connections(server) == 0)
+    revocations = make(server)
+    together([partial(present, revocations, 0)] * 20)
+    assert connections(server) > 0
+    gc.disable()
+    try:
+        revocations.close()
+        until(lambda: connections(server) == 0)
+    finally:
+        gc.enable()
+
+
+def test_a_refusal_holds_no_connection(own: RedisServer, make: Make) -> None:
+    revocations = make(own)
+    own.tell("CONFIG", "SET", "min-replicas-to-write", 1)
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(5):
+            with pytest.raises(redis.ResponseError):
+                revocations.changes(None)
+        until(lambda: connections(own) == 0)
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("how", ["closed", "refused"])
+def test_connections_that_are_given_up_while_others_use_them(own: RedisServer, make: Make, how: str) -> None:
+    """By whoever closes the list, or is told that the server may not write: no other thread notices."""
+    revocations = make(own)
+    revocations.revoke_token(ISSUER, "x")
+    if how == "refused":
+        own.tell("CONFIG", "SET", "min-replicas-to-write", 1)
+    done = threading.Event()
+
+    def look() -> int:
+        count = 0
+        while not done.is_set():
+            assert revocations._server._ask(lambda client: client.ping())
+            count += 1
+        return count
+
+    def give_up() -> int:
+        try:
+            for _ in range(300):
+                if how == "closed":
+                    revocations.close()
+                else:
+                    with pytest.raises(redis.ResponseError):
+                        revocations.changes(None)
+        finally:
+            done.set()
+        return 1
+
+    assert all(together([*[look] * 8, give_up]))

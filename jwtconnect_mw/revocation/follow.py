@@ -16,18 +16,20 @@ _RESTORED_AT_ONCE = 500
 _FIRST_PAUSE, _MOST_DOUBLINGS = 0.1, 10
 _REST = 0.01
 _SWEEP_EVERY = 1.0
+_MOST_SET_BACK = 60.0  # seconds; entries are kept for longer after their end
 
 _log = logging.getLogger("jwtconnect_mw")
 
 
 class Pace(NamedTuple):
-    """In seconds: how long one read may wait for news, the least time between reads that brought none, and the longest
-    pause after failures.
+    """In seconds: how long one read may wait for news, the least time between reads that brought none, the longest
+    pause after failures, and how long reads must succeed after them to be told as good again.
     """
 
     wait: float
     poll: float
     most_pause: float
+    settling: float = 0.0
 
 
 class Follower:
@@ -58,6 +60,9 @@ class Follower:
         self._cursor: str | None = None
         self._epoch = ""
         self._failures = self._gaps = self._restored = 0
+        self._complained = False
+        self._well_since: float | None = None
+        self._ahead = NEVER  # the most that the clock was ahead of the timer
         # After a gap: what the list told since, and what is here and not there.
         self._told: LocalCopy | None = None
         self._lost: Iterator[Change] | None = None
@@ -71,9 +76,13 @@ class Follower:
     def step(self) -> float:
         """Read once, or write some back. Seconds until the next step is due. Failures are logged, once each."""
         try:
-            pause = self._follow()
+            if self._was_set_back():
+                # What had ended by it was dropped or left out, and may live.
+                pause = self._begin_again("the clock was set back: the revocation list is read from the beginning")
+            else:
+                pause = self._follow()
         except FeedGap:
-            pause = self._begin_again()
+            pause = self._begin_again("the feed of the revocation list has a gap: it is read from the beginning")
         except Exception as error:
             pause = self._failed(error)
         if not 0 <= self._timer() - self._swept < _SWEEP_EVERY:
@@ -144,16 +153,24 @@ class Follower:
         self._succeeded()
         return 0.0
 
-    def _begin_again(self) -> float:
+    def _was_set_back(self) -> bool:
+        ahead = self._clock() - self._timer()
+        falls = ahead < self._ahead - _MOST_SET_BACK
+        self._ahead = ahead if falls else max(ahead, self._ahead)
+        return falls
+
+    def _begin_again(self, why: str) -> float:
         if self._told is None:
-            _log.warning("the feed of the revocation list has a gap: it is read from the beginning")
+            _log.warning(why)
         self._gaps += 1
         self._cursor, self._lost = None, None
         self._told = LocalCopy()
         return 0.0 if self._gaps == 1 else self._pause(self._gaps)
 
     def _failed(self, error: Exception) -> float:
-        if not self._failures:
+        self._well_since = None
+        if not self._complained:
+            self._complained = True
             # What it says may hold an address with a password.
             what = "cannot be written back to" if self._restores else "cannot be read"
             _log.warning("the feed of the revocation list %s: %s", what, type(error).__name__)
@@ -163,9 +180,15 @@ class Follower:
         return self._pause(self._failures)
 
     def _succeeded(self) -> None:
-        if self._failures:
-            _log.info("the feed of the revocation list can be read again")
         self._failures = 0
+        if not self._complained:
+            return
+        now = self._timer()
+        if self._well_since is None:
+            self._well_since = now
+        if now - self._well_since >= self._pace.settling:
+            self._complained = False
+            _log.info("the feed of the revocation list can be read again")
 
     def _pause(self, times: int) -> float:
         """Twice as long each time, and between half and all of that, so that processes do not come all at once."""

@@ -61,22 +61,30 @@ class LocalCopy:
         started: float | None,
         now: float,
     ) -> bool:
-        """See RevocationLookup."""
+        """See RevocationLookup. Raises ValueError for a name that is not Unicode, as lists do that store texts: nobody
+        could have revoked it.
+        """
         sieve = self._sieve
         bits, mask = sieve.bits, sieve.mask
         if token_id is not None:
+            if not token_id.isascii():
+                token_id.encode()
             mark = hash(token_id)
             if bits[mark >> 8 & mask] >> (mark >> 5 & 7) & 1:
                 ends = self._held(issuer).tokens[mark & _LAST].get(token_id)
                 if ends is not None and ends > now:
                     return True
         if session is not None:
+            if not session.isascii():
+                session.encode()
             mark = hash(session)
             if bits[mark >> 8 & mask] >> (mark >> 5 & 7) & 1:
                 ends = self._held(issuer).sessions[mark & _LAST].get(session)
                 if ends is not None and ends > now:
                     return True
         if subject is not None:
+            if not subject.isascii():
+                subject.encode()
             mark = hash(subject)
             if bits[mark >> 8 & mask] >> (mark >> 5 & 7) & 1:
                 ends, bound = self._held(issuer).subjects[mark & _LAST].get(subject, _NO_SPAN)

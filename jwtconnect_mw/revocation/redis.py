@@ -26,13 +26,15 @@ class RedisRevocationList:
     ``url``: ``redis://user:password@host:port/db``, ``rediss://`` for TLS, ``unix://``; percent-encode the password.
     No connection is made before the list is first asked. ``prefix``: of the list's four keys; lists with one prefix
     are one list. The keys are all in one slot; in a cluster the URL may name any server, which is asked where they are.
-    ``timeout``: seconds, up to 60, that connecting, an answer, and waiting for a free connection may each last; a
-    connection that broke is tried once more.
-    ``wait_replicas``: so many replicas must confirm each write (WAIT, half the timeout), or redis.TimeoutError is
-    raised although the primary has written; to ask again confirms it. Without it, a failover may undo the last writes:
-    a revocation is gone, a spent refresh token good again. WAIT narrows that window, and closes it where only such a
-    replica is promoted. ``changes`` fails at a server that may not write: with ``min-replicas-to-write 1`` that is also
-    a primary which others replaced while it was cut off, so that no copy takes it for the truth.
+    ``timeout``: seconds, up to 60, that connecting, each read of an answer (not all of one that comes in pieces), and
+    waiting for a free connection may each last; a connection that broke is tried once more.
+    ``clock``: seconds since the epoch. Any but ``time.time`` counts where it is more than a day from the server's.
+    ``wait_replicas``: so many replicas must confirm each write (WAIT, half the timeout; twice where the server does not
+    know the script yet), or redis.TimeoutError is raised although the primary has written; to ask again confirms it.
+    Without it, a failover may undo the last writes: a revocation is gone, a spent refresh token good again. WAIT
+    narrows that window, and closes it where only such a replica is promoted. Every call fails at a server that may not
+    write: with ``min-replicas-to-write 1`` that is also a primary which others replaced while it was cut off, so that
+    nobody takes it for the truth.
 
     What the server acknowledged survives its restart as its own persistence says: ``appendonly yes``, with
     ``appendfsync always`` for a loss of power. Set ``maxmemory-policy noeviction``: no key of the list has an expiry,
@@ -64,7 +66,7 @@ class RedisRevocationList:
         keys = [f"{{{prefix}}}:{name}" for name in ("data", "ends", "order", "log")]
         self._data, self._stream = keys[0], keys[3]
         self._server = Server(url, keys, timeout=timeout, wait_replicas=wait_replicas)
-        self._calls = Calls(self._server)
+        self._calls = Calls(self._server, of_host=clock is time.time)
 
     def is_revoked(
         self,
@@ -79,7 +81,7 @@ class RedisRevocationList:
         names: tuple[tuple[Kind, str | None], ...]
         names = (("token", token_id), ("session", session), ("subject", subject))
         asked = [field(kind, issuer, name) for kind, name in names if name is not None]
-        values = self._server.read(self._data, asked) if asked else []
+        values = self._calls.read(self._data, asked, self._clock()) if asked else []
         found = [change(name, value) for name, value in zip(asked, values, strict=True) if value is not None]
         return any(
             entry.ends > now and (entry.kind != "subject" or started is None or started < entry.bound)

@@ -6,10 +6,11 @@ import logging
 import secrets
 import threading
 from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
 from .._fork import watch_forks
-from .redis_scripts import Script
+from .redis_scripts import PURGE, Script
 from .redis_server import Server, Text
 from .redis_texts import exact
 
@@ -18,10 +19,12 @@ _log = logging.getLogger("jwtconnect_mw.revocation")
 
 
 class Calls:
-    """Safe for threads and fork. ``now``: seconds since the epoch, when a new one would begin."""
+    """Safe for threads and fork. ``now``: seconds since the epoch, when a new one would begin, by a clock that is the
+    host's (``of_host``) or another one.
+    """
 
-    def __init__(self, server: Server) -> None:
-        self._server = server
+    def __init__(self, server: Server, *, of_host: bool) -> None:
+        self._server, self._of_host = server, "host" if of_host else ""
         self._epochs: deque[str] = deque(maxlen=_MOST_KNOWN)
         self.after_fork()
         watch_forks(self)
@@ -38,11 +41,20 @@ class Calls:
         """The epoch, and what else the script answers."""
         # New for each call: one that was used for an epoch would hide that this was lost.
         candidate = f"1.{secrets.token_hex(16)}"
-        waits = "1" if self._server.waits_for(script) else "0"
-        found, *answer = self._server.run(script, candidate, exact(now), waits, *arguments, repeat=repeat)
+        how = f"{self._of_host} {'wait' if self._server.waits_for(script) else ''}"
+        found, *answer = self._server.run(script, candidate, exact(now), how, *arguments, repeat=repeat)
         epoch: str = found.decode()
         self._notice(epoch)
         return epoch, answer
+
+    def read(self, key: str, fields: Sequence[bytes], now: float) -> list[bytes | None]:
+        """Fields of the hash that everything is decided by."""
+        epoch, *values = self._server.read(key, (b"#epoch", *fields))
+        if epoch is None or not epoch.startswith(b"1."):
+            self.run(PURGE, now, exact(now), "0")  # which begins one, or fails at a list of another version
+        else:
+            self._notice(epoch.decode())
+        return values
 
     def _notice(self, epoch: str) -> None:
         with self._lock:

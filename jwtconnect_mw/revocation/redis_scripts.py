@@ -19,14 +19,11 @@ from typing import NamedTuple
 
 
 class Script(NamedTuple):
-    """``digest``: the server's name for it. ``writes``: whether what it did is worth waiting for replicas.
-    ``guarded``: whether its answer counts only where the server may write, as those do that write.
-    """
+    """``digest``: the server's name for it. ``writes``: whether what it did is worth waiting for replicas."""
 
     text: str
     digest: str
     writes: bool
-    guarded: bool = False
 
 
 _COMMON = """
@@ -56,21 +53,26 @@ local function moment(now)
   return math.abs(now - server) < 60 and server or now
 end
 
--- The epoch and its birth. ARGV: a new epoch, the clock, whether replicas are to confirm.
+-- Whether a clock so many seconds from the server's is none of a time of day, such as one that stands still, so that it
+-- counts. That of a host is one, however wrong it is.
+local function is_other(distance) return distance >= 86400 and not string.find(ARGV[3], 'host', 1, true) end
+
+-- The epoch and its birth. ARGV: a new epoch, the clock, then 'wait' if replicas are to confirm, 'host' if the clock is
+-- that of a host.
 local function begin()
   local epoch = call('HGET', DATA, '#epoch')
   local by_end, by_serial = call('ZSCORE', ENDS, ''), call('ZSCORE', ORDER, '')
   if epoch and by_end and by_serial then
     if string.sub(epoch, 1, 2) ~= '1.' then error('a revocation list of another version') end
     -- An answer that changes nothing rests on earlier writes, which may be unconfirmed: WAIT needs one of its own.
-    if ARGV[3] == '1' then call('HSET', DATA, '#wait', '1') end
+    if string.find(ARGV[3], 'wait', 1, true) then call('HSET', DATA, '#wait', '1') end
     return epoch, number(call('HGET', DATA, '#birth'))
   end
   call('XLEN', LOG)  -- so that nothing is deleted where a key is not ours
   -- By the server's clock, as families start, unless the caller's is well ahead of it, or so far behind that it is no
   -- time of day. Always one more: what was lost, if it was, may have known a family of this very second.
   local now, server = number(ARGV[2]), number(call('TIME')[1])
-  local birth = (now - server < 60 and server - now < 86400 and server or math.floor(now)) + 1
+  local birth = (now - server < 60 and not is_other(server - now) and server or math.floor(now)) + 1
   call('UNLINK', DATA, ENDS, ORDER, LOG)
   call('HSET', DATA, '#epoch', ARGV[1], '#birth', text(birth))
   call('ZADD', ENDS, '+inf', '')
@@ -83,7 +85,7 @@ end
 -- takes for ended is needed by the others still.
 local function purge(now, limit)
   local server = server_time()
-  if number(now) > server and number(now) - server < 86400 then now = text(server) end
+  if number(now) > server and not is_other(number(now) - server) then now = text(server) end
   local fields = call('ZRANGEBYSCORE', ENDS, '-inf', now, 'LIMIT', '0', limit)
   local dropped = 0
   for _, field in ipairs(fields) do
@@ -240,12 +242,10 @@ return {epoch, position, last, entries}
 """
 
 
-def _script(body: str, *, writes: bool, guarded: bool = False) -> Script:
+def _script(body: str, *, writes: bool) -> Script:
     text = _COMMON + body
-    return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest(), writes, guarded)
+    return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest(), writes)
 
 
 PUT, SUBJECT, START, ADVANCE = (_script(body, writes=True) for body in (_PUT, _SUBJECT, _START, _ADVANCE))
-CURRENT, PURGE = (_script(body, writes=False) for body in (_CURRENT, _PURGE))
-# A server that was demoted or is cut off (min-replicas-to-write) does not know what is new.
-CHANGES = _script(_CHANGES, writes=False, guarded=True)
+CURRENT, PURGE, CHANGES = (_script(body, writes=False) for body in (_CURRENT, _PURGE, _CHANGES))

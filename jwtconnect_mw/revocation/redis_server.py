@@ -27,6 +27,7 @@ _IDLE = 30  # seconds after which a connection is tried before it is used: firew
 _NOT_FOR_US = ("READONLY", "ReadOnlyError", "NOREPLICAS", "Not enough good replicas", "CLUSTERDOWN", "ClusterDown")
 _MOVED = re.compile(r"(?:MOVED|MovedError) [0-9]+ (?P<host>[^ ]*):(?P<port>[0-9]+)")
 _MOST_REDIRECTIONS = 2
+_UNKNOWN = re.compile(r"unknown (?:\w+ )?command", re.IGNORECASE)  # of a script, it is an unknown Redis command
 _NO_LIST_SERVER = "no server for a list: it lacks commands, as a Sentinel does, or one where they were renamed"
 Text = str | bytes
 
@@ -34,8 +35,9 @@ Text = str | bytes
 class Server:
     """Safe for threads and fork. Connects when it is first asked, and in a child anew.
 
-    ``timeout``: seconds that connecting, each answer, and waiting for a free connection may last. What redis-py raises
-    (redis.RedisError) is raised; no text of it holds the URL. ``wait_replicas``: see RedisRevocationList.
+    ``timeout``: seconds that connecting, each read of an answer, and waiting for a free connection may last. What
+    redis-py raises (redis.RedisError) is raised; no text of it holds the URL. ``wait_replicas``: see
+    RedisRevocationList.
     """
 
     def __init__(self, url: str, keys: Sequence[str], *, timeout: float, wait_replicas: int) -> None:
@@ -54,35 +56,37 @@ class Server:
         return script.writes and self._wait_replicas > 0
 
     def close(self) -> None:
-        """Close all connections, also those in use. Who asks after that connects anew, to the server of the URL."""
-        for client in {self._client, self._named}:
-            client.connection_pool.disconnect()
-        self._client = self._named
+        """Close what is idle; what is in use is closed when its answer is there. Who asks after that connects anew, to
+        the server of the URL.
+        """
+        # A connection that redis-py closes under another thread makes that fail by whatever it happens to meet. Nobody
+        # refers to a pool that nobody uses: its connections close as they are dropped.
+        self._client = self._named = self._connect(None)
 
     def run(self, script: Script, *arguments: Text, repeat: bool = True) -> list[Any]:
         """What the script returns. Asked once more where the connection broke, unless ``repeat`` is False."""
-        answer: list[Any] = self._ask(lambda: self._run(script, arguments), repeat=repeat)
+        answer: list[Any] = self._ask(lambda client: self._run(client, script, arguments), repeat=repeat)
         return answer
 
     def read(self, key: str, fields: Sequence[bytes]) -> list[bytes | None]:
         """Fields of a hash."""
-        values: list[bytes | None] = self._ask(lambda: self._command("HMGET", key, *fields))
+        values: list[bytes | None] = self._ask(lambda client: self._guarded(client, ("HMGET", key, *fields))[0])
         return values
 
     def wait(self, key: str, after: str, seconds: float) -> None:
         """Until the stream has an item with an id above ``after``, or some time, up to ``seconds``, is over."""
         # Well within the timeout of the connection. Zero would be for ever.
         milliseconds = max(1, int(min(seconds, self._timeout / 2) * 1000))
-        self._command("XREAD", "COUNT", 1, "BLOCK", milliseconds, "STREAMS", key, after)
+        _command(self._client, "XREAD", "COUNT", 1, "BLOCK", milliseconds, "STREAMS", key, after)
 
-    def _ask(self, ask: Callable[[], Any], *, repeat: bool = True) -> Any:
+    def _ask(self, ask: Callable[[redis.Redis], Any], *, repeat: bool = True) -> Any:
         redirections = 0
         while True:
             client = self._client
             try:
-                return ask()
+                return ask(client)
             except redis.ResponseError as error:
-                if "unknown command" in str(error):  # whose text goes on with what was asked: names of tokens
+                if _UNKNOWN.search(str(error)):  # whose text goes on with what was asked: names of tokens
                     raise redis.ResponseError(_NO_LIST_SERVER) from None
                 redirections += 1
                 if redirections > _MOST_REDIRECTIONS or not self._follow(client, error):
@@ -99,7 +103,7 @@ class Server:
     def _follow(self, client: redis.Redis, error: redis.ResponseError) -> bool:
         """Whether ``client`` said that another server of its cluster has the keys, which is asked from now on."""
         said = f"{type(error).__name__} {error}"  # some versions tell in words what others have a class for
-        if any(word in said for word in _NOT_FOR_US):
+        if client is self._client and any(word in said for word in _NOT_FOR_US):
             # A primary that was demoted or is cut off: its name may lead to another one by now.
             self.close()
         moved = _MOVED.search(said)
@@ -108,49 +112,56 @@ class Server:
             return False
         if client is self._client:  # else another thread has followed already
             self._client = self._connect((moved["host"] or known["host"], int(moved["port"])))
-            if client is not self._named:
-                client.connection_pool.disconnect()
         return True
 
     def _leave(self, client: redis.Redis) -> None:
         """One that a cluster named, and that fails: the server of the URL knows whether it is still the right one."""
-        if client is self._client and client is not self._named:
+        if client is self._client:
             self._client = self._named
-            client.connection_pool.disconnect()
 
-    def _run(self, script: Script, arguments: Sequence[Text]) -> list[Any]:
+    def _run(self, client: redis.Redis, script: Script, arguments: Sequence[Text]) -> list[Any]:
         try:
-            return self._evaluate(script, ("EVALSHA", script.digest), arguments)
+            return self._evaluate(client, script, ("EVALSHA", script.digest), arguments)
         except NoScriptError:
-            return self._evaluate(script, ("EVAL", script.text), arguments)
+            return self._evaluate(client, script, ("EVAL", script.text), arguments)
 
-    def _evaluate(self, script: Script, how: tuple[str, str], arguments: Sequence[Text]) -> list[Any]:
-        # The first changes nothing; Redis 6 minds min-replicas-to-write only in what is no script.
-        guard: list[tuple[object, ...]] = [("HDEL", self._keys[0], "")] if script.guarded else []
+    def _evaluate(
+        self, client: redis.Redis, script: Script, how: tuple[str, str], arguments: Sequence[Text]
+    ) -> list[Any]:
         # Counts for what was written on the same connection.
         wait = [("WAIT", self._wait_replicas, max(1, int(self._timeout * 500)))] if self.waits_for(script) else []
-        answers = self._commands([*guard, (*how, len(self._keys), *self._keys, *arguments), *wait])
-        if wait and answers[-1] < self._wait_replicas:
+        answer, *confirmed = self._guarded(client, (*how, len(self._keys), *self._keys, *arguments), *wait)
+        if wait and confirmed[0] < self._wait_replicas:
             raise redis.TimeoutError("written, but not confirmed by as many replicas as are asked for")
-        answer: list[Any] = answers[len(guard)]
-        return answer
+        found: list[Any] = answer
+        return found
 
-    def _command(self, *command: object) -> Any:
-        client: Any = self._client  # redis-py leaves this method untyped
-        return client.execute_command(*command)
+    def _guarded(self, client: redis.Redis, *commands: tuple[object, ...]) -> list[Any]:
+        """What they answer, where the server may write: one that was demoted or is cut off (min-replicas-to-write) does
+        not know what is new. To delete what is not there changes nothing, and such a server refuses it; Redis 6 minds
+        min-replicas-to-write only in what is no script.
+        """
+        return _commands(client, [("HDEL", self._keys[0], ""), *commands])[1:]
 
-    def _commands(self, commands: Sequence[tuple[object, ...]]) -> list[Any]:
-        """What they answer, one after the other on one connection; raises what the first that fails says."""
-        if len(commands) == 1:
-            return [self._command(*commands[0])]
-        pipeline: Any = self._client.pipeline(transaction=False)
-        for command in commands:
-            pipeline.execute_command(*command)
-        answers: list[Any] = pipeline.execute(raise_on_error=False)
-        for answer in answers:
-            if isinstance(answer, Exception):
-                raise answer
+
+def _command(client: Any, *command: object) -> Any:  # redis-py leaves its method untyped
+    return client.execute_command(*command)
+
+
+def _commands(client: redis.Redis, commands: Sequence[tuple[object, ...]]) -> list[Any]:
+    """What they answer, one after the other on one connection; raises what the first that fails says."""
+    pipeline: Any = client.pipeline(transaction=False)
+    for command in commands:
+        pipeline.execute_command(*command)
+    answers: list[Any] = pipeline.execute(raise_on_error=False)
+    # Each refers by its traceback to a frame that refers to it, and would hold the connection until that is noticed.
+    failures = [answer.with_traceback(None) for answer in answers if isinstance(answer, Exception)]
+    if not failures:
         return answers
+    try:
+        raise failures[0]
+    finally:
+        del answers, failures
 
 
 def _connector(url: str, timeout: float) -> Callable[[tuple[str, int] | None], redis.Redis]:

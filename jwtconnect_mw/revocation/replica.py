@@ -81,7 +81,7 @@ class ReplicatedRevocationList:
         self._clock, self._timer = clock, timer
         self._copy = LocalCopy()
         self._find = self._copy.is_revoked
-        pace = Pace(min(_MOST_WAIT, max_staleness / 4), poll, min(_MOST_PAUSE, max_staleness / 4))
+        pace = Pace(min(_MOST_WAIT, max_staleness / 4), poll, min(_MOST_PAUSE, max_staleness / 4), max_staleness)
         jitter = random.SystemRandom().random
         self._follower = Follower(backend, self._copy, pace, clock=clock, timer=timer, jitter=jitter)
         self._watch = _Watch(self._follower, max_staleness, timer)
@@ -237,7 +237,8 @@ class _Watch:
         self._reported = True
         going_on = "requests are refused" if refuses else "requests go on without what was revoked since"
         if self._follower.complete_at == NEVER:
-            _log.warning("the copy of the revocation list is not filled yet: %s", going_on)
+            level = logging.WARNING if refuses else logging.ERROR
+            _log.log(level, "the copy of the revocation list is not filled yet: %s", going_on)
         else:
             _log.error("the copy of the revocation list is older than %g s: %s", self._max_staleness, going_on)
 
