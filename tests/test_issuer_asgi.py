@@ -307,6 +307,36 @@ def test_what_was_answered_busy_is_never_done(monkeypatch: pytest.MonkeyPatch) -
     assert done == []
 
 
+def test_what_has_begun_is_not_answered_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another thread may take the call before it is known that there will be none for it."""
+    threads, entered, leave, begun = Threads("test", 2, 2), threading.Event(), threading.Event(), threading.Event()
+
+    def start(_: threading.Thread) -> None:
+        leave.set()
+        begun.wait()
+        raise RuntimeError("can't start new thread")
+
+    def hold() -> None:
+        entered.set()
+        leave.wait()
+
+    def second() -> int:
+        begun.set()
+        return 5
+
+    async def main() -> int:
+        first = asyncio.create_task(threads.run(hold))
+        await asyncio.to_thread(entered.wait)
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", start)
+            answer = await threads.run(second)
+        await first
+        return answer
+
+    assert run(main()) == 5
+    threads.close()
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_child_has_threads_of_its_own(here: House) -> None:

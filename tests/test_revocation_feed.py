@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from jwtconnect_mw import revocation
 from jwtconnect_mw.revocation import SQLiteRevocationList
 from jwtconnect_mw.revocation.cursors import MARKS_KEPT
 from jwtconnect_mw.revocation.feed import Change, FeedGap
@@ -243,3 +244,11 @@ def test_what_is_no_number_is_not_restored(revocations: SQLiteRevocationList, ch
     with pytest.raises(ValueError, match="number"):
         revocations.restore([token("y"), change])
     assert told(revocations)[0] == []
+
+
+def test_a_change_shows_no_name() -> None:
+    assert repr(Change("subject", "https://as.example", "alice", 1.0)) == "<Change of a subject>"
+
+
+def test_the_lists_that_are_imported_late_can_be_seen() -> None:
+    assert {"MemoryRevocationList", "RedisRevocationList", "Change"} <= set(dir(revocation))
