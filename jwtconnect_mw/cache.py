@@ -21,7 +21,7 @@ _MOST_SECOND_CHANCES = 8  # for one insert, so that its work is bounded
 class BoundedCache(Generic[K, V]):
     """At most ``size`` entries weighing at most ``weight`` in all (bytes, estimated by the caller); 0 is off."""
 
-    __slots__ = ("__weakref__", "_hand", "_items", "_lock", "_most", "_places", "_room", "_seen", "_size")
+    __slots__ = ("__weakref__", "_crowded", "_hand", "_items", "_lock", "_most", "_places", "_room", "_seen", "_size")
 
     def __init__(self, size: int, weight: int) -> None:
         """``size`` in entries, ``weight`` in bytes."""
@@ -31,6 +31,7 @@ class BoundedCache(Generic[K, V]):
         # Grows to ``size``. A key whose item is gone leaves its place free; one that came back may have two.
         self._places: list[K] = []
         self._hand = 0
+        self._crowded = False  # the last that came found too little room, of either kind
         self._seen: set[int] = set()  # hashes of what came once to a full cache
         self.after_fork()
         watch_forks(self)
@@ -51,7 +52,8 @@ class BoundedCache(Generic[K, V]):
     def wants(self, key: K) -> bool:
         """Whether there may be a place for ``key``: who is told no need not find out what its value weighs."""
         with self._lock:
-            return len(self._places) < self._size or self._comes_again(key)
+            crowded = self._crowded or len(self._places) >= self._size
+            return not crowded or self._comes_again(key)
 
     def put(self, key: K, value: V, weight: int) -> None:
         """Keep ``value``, unless it alone is too heavy or the cache is full and ``key`` has not come before. What is
@@ -60,10 +62,12 @@ class BoundedCache(Generic[K, V]):
         if weight > self._most:
             return
         with self._lock:
-            full = len(self._places) >= self._size or weight > self._room
-            if key in self._items or (full and not self._comes_again(key)):
+            if key in self._items:
                 return
-            if full:
+            self._crowded = len(self._places) >= self._size or weight > self._room
+            if self._crowded and not self._comes_again(key):
+                return
+            if self._crowded:
                 self._places[self._freed(weight)] = key
             else:
                 self._places.append(key)

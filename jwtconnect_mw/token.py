@@ -50,7 +50,8 @@ def freeze_lists(claims: Claims) -> None:
 
 def _freeze_members(claims: Claims) -> None:
     for name, value in claims.items():
-        if type(value) in _CONTAINERS:
+        kind = type(value)
+        if kind is list or kind is Claims:
             dict.__setitem__(claims, name, _freeze(value))
 
 

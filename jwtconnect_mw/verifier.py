@@ -37,8 +37,8 @@ _HEADERS = 1024
 _REMEMBERED_HEADER = 512
 # What an entry takes beside its text and payload, as measured: fixed, for each member (each but one has a comma), for
 # each object or list beyond the claims themselves, and for each scope beyond a few.
-_ENTRY_BYTES, _MEMBER_BYTES, _CONTAINER_BYTES, _SCOPE_BYTES, _FEW_SCOPES = 1024, 128, 232, 128, 8
-_CACHE_BYTES = 15_000_000
+_ENTRY_BYTES, _MEMBER_BYTES, _CONTAINER_BYTES, _SCOPE_BYTES, _FEW_SCOPES = 832, 128, 232, 128, 8
+_LEAST_CACHE_BYTES, _PLACE_BYTES = 16_000_000, 3_900  # in all; for each place of a larger cache
 
 _claims = JsonReader(Claims)
 
@@ -85,7 +85,9 @@ class TokenVerifier:
         self._policies: Mapping[str, TrustedIssuer] = {policy.issuer: policy for policy in policies}
         self._algorithms = frozenset().union(*(policy.accepted_algorithms for policy in self._policies.values()))
         self._store = store
-        self._tokens: BoundedCache[str, Verified] = BoundedCache(cache_size, _CACHE_BYTES)
+        self._tokens: BoundedCache[str, Verified] = BoundedCache(
+            cache_size, max(_LEAST_CACHE_BYTES, cache_size * _PLACE_BYTES)
+        )
         self._headers: BoundedCache[bytes, Header] = BoundedCache(_HEADERS, _HEADERS * _REMEMBERED_HEADER)
 
     def cached(self, value: str, now: float) -> Verified | None:

@@ -106,6 +106,23 @@ def test_what_is_wanted_need_not_be_weighed_else() -> None:
     assert cache.get("a") == 1
 
 
+def test_what_comes_once_is_not_wanted_where_weight_is_what_is_full() -> None:
+    cache = filled(1000, 100, 11, each=10)
+    assert [cache.wants(name) for name in "abca"] == [False, False, False, True]
+    cache.put("a", 1, 10)
+    assert cache.get("a") == 1
+    for name in "01":
+        cache.drop(name)
+    cache.put("10", 10, 10)  # came before: there is room for it, and for the next one
+    assert [cache.wants(name) for name in "xy"] == [True, True]
+
+
+def test_a_larger_cache_may_weigh_more() -> None:
+    """3,900 bytes a place, and no less than 16 MB, so that a small cache takes tokens of any length."""
+    rooms = [auth(cache_size=size)._verifier._tokens._room for size in (0, 1, 4096, 4200, 100_000)]
+    assert rooms == [-1, 16_000_000, 16_000_000, 4200 * 3900, 390_000_000]
+
+
 def test_what_is_there_already_stays() -> None:
     cache = filled(10, 10**6, 1)
     cache.put("0", 1, 1)
@@ -291,7 +308,7 @@ def test_a_payload_weighs_what_python_makes_of_it(text: str, ascii: bool, times:
     room = bearer_auth._verifier._tokens._room
     assert bearer_auth.authenticate(value)
     weight = room - bearer_auth._verifier._tokens._room
-    assert weight - len(value) - times * len(payload) == 1024 + 128 * (len(claims()))
+    assert weight - len(value) - times * len(payload) == 832 + 128 * (len(claims()))
 
 
 def test_the_cache_can_be_off() -> None:

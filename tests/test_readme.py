@@ -462,7 +462,7 @@ def test_fixed_bounds_are_those_of_the_code() -> None:
         (state.MAX_WAITING, int(state.MAX_WAIT)),
         (state.MAX_UNKNOWN, int(state.COOLDOWN)),
         (gate._THREADS, gate._WAITING, int(gate._PATIENCE)),
-        (verifier._CACHE_BYTES, verifier._MOST_CACHED_VALUE - len("Bearer ")),
+        (verifier._LEAST_CACHE_BYTES, verifier._PLACE_BYTES, verifier._MOST_CACHED_VALUE - len("Bearer ")),
     ]
     rows = table("Fixed bounds")
     for (what, bound), numbers in zip(rows, bounds, strict=True):
