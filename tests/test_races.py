@@ -117,7 +117,9 @@ def in_redis(place: Path) -> Iterator[tuple[RevocationList, Crowd]]:
         yield raced
 
 
-@pytest.fixture(params=[in_memory, in_sqlite, in_valkey, pytest.param(in_redis, marks=pytest.mark.live)])
+@pytest.fixture(
+    params=[in_memory, in_sqlite, *(pytest.param(started, marks=pytest.mark.live) for started in (in_valkey, in_redis))]
+)
 def raced(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[RevocationList, Crowd]]:
     with request.param(tmp_path) as raced:
         yield raced
