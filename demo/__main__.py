@@ -136,6 +136,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("what", nargs="?", choices=("report", "serve"), default="report")
     parser.add_argument("--port", type=int, default=0, help="serve: WSGI here, ASGI at the next; default: free ports")
     options = parser.parse_args(arguments)
+    if not 0 <= options.port < 65_535:
+        parser.error("--port: 0 to 65534, as the next one is needed too")
     logging.getLogger("jwtconnect_mw").addHandler(logging.NullHandler())  # the report itself tells of the outage
     try:
         return serve(options.port) if options.what == "serve" else report()

@@ -7,6 +7,7 @@ headers that must not choose keys, and logs what it reads.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -33,7 +34,10 @@ from cryptojwt.key_jar import KeyJar
 from ._jwk import ALGORITHMS, AdmittedKey, UnusableKeyError, admit, public_members
 from ._private import b64url as _b64url
 from ._private import private_members, secret_number, signature_maker
-from ._strict import json_text
+from ._secret import is_key_material
+from ._strict import b64url_decode, json_text
+
+_PEM_KEY = re.compile(rb"-----BEGIN [A-Z0-9 ]*KEY-----")
 
 
 class VerificationKey:
@@ -144,6 +148,8 @@ def _without_ambiguous(
 def _make(admitted: AdmittedKey) -> tuple[Any, Any]:
     """The cryptojwt key and the native one that verifies. The point is on its curve or UnusableKeyError is raised."""
     secret = admitted.material["kty"] == "oct"
+    if secret and is_key_material(b64url_decode(admitted.material["k"].encode())):
+        raise UnusableKeyError("the secret is a key or certificate")
     try:
         labels = {"use": "sig", **({"kid": admitted.kid} if admitted.kid else {})}
         key: Any = key_from_jwk_dict({**admitted.material, **labels}, private=secret)
@@ -154,6 +160,8 @@ def _make(admitted: AdmittedKey) -> tuple[Any, Any]:
 
 def jwk_from_pem(pem: bytes) -> dict[str, Any]:
     """The public JWK of a PEM public key, private key (not encrypted) or X.509 certificate. Raises UnusableKeyError."""
+    if len(_PEM_KEY.findall(pem)) > 1:  # the library would take the first and say nothing
+        raise UnusableKeyError("several keys in one PEM text")
     try:
         if b"-----BEGIN CERTIFICATE-----" in pem:
             native: Any = x509.load_pem_x509_certificate(pem).public_key()

@@ -41,6 +41,17 @@ _NAMES_OF_CURVE = {"Ed25519": ("EdDSA", "Ed25519"), "Ed448": ("EdDSA", "Ed448")}
 _MEMBERS = {"RSA": ("n", "e"), "EC": ("crv", "x", "y"), "OKP": ("crv", "x"), "oct": ("k",)}
 _PRIVATE = frozenset(("d", "p", "q", "dp", "dq", "qi", "oth"))  # RFC 7518 sections 6.2.2 and 6.3.2, RFC 8037
 _LEAST_RSA_BITS, _MOST_RSA_BITS = 2_048, 16_384
+_FIELD = {  # the primes of NIST SP 800-186
+    "P-256": 2**256 - 2**224 + 2**192 + 2**96 - 1,
+    "P-384": 2**384 - 2**128 - 2**96 + 2**32 - 1,
+    "P-521": 2**521 - 1,
+}
+# The prime of the field, and y (or p - y) of the points of order 1, 2, 4 and 8: a signature by such a key can be good
+# for every message.
+_SMALL_ORDER = {
+    "Ed25519": (2**255 - 19, frozenset((0, 1, 0x5FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826))),
+    "Ed448": (2**448 - 2**224 - 1, frozenset((0, 1))),
+}
 # n of a key made by the flawed Infineon library is a power of 65537 modulo every small prime (CVE-2017-15361).
 _ROCA = {
     prime: frozenset(pow(65537, power, prime) for power in range(prime))
@@ -80,6 +91,10 @@ def admit(jwk: object, algorithms: Collection[str], *, remote: bool) -> Admitted
     names = _fitting(jwk, kty, material, octets, algorithms)
     if kty == "RSA":
         _check_rsa(octets["n"], octets["e"])
+    elif kty == "EC":
+        _check_coordinates(material["crv"], octets["x"], octets["y"])
+    elif kty == "OKP":
+        _check_order(material["crv"], octets["x"])
     return AdmittedKey(kid, material, names)
 
 
@@ -149,7 +164,25 @@ def _check_rsa(modulus: bytes, exponent: bytes) -> None:
     n, e = int.from_bytes(modulus, "big"), int.from_bytes(exponent, "big")
     if not _LEAST_RSA_BITS <= n.bit_length() <= _MOST_RSA_BITS:
         raise UnusableKeyError("the RSA key is too short or too long")
+    if n % 2 == 0:
+        raise UnusableKeyError("the RSA modulus is even")
     if e == 1 or e % 2 == 0:
         raise UnusableKeyError("the public exponent is even or 1")
     if all(n % prime in powers for prime, powers in _ROCA.items()):
         raise UnusableKeyError("the RSA key was made by a flawed library (ROCA)")
+
+
+def _check_coordinates(crv: str, *coordinates: bytes) -> None:
+    """RFC 7518 section 6.2.1.2. Shorter ones are let through: cryptojwt itself writes some of P-521 so."""
+    prime = _FIELD[crv]
+    for coordinate in coordinates:
+        if len(coordinate) > (prime.bit_length() + 7) // 8 or int.from_bytes(coordinate, "big") >= prime:
+            raise UnusableKeyError("a coordinate is outside of its field")
+
+
+def _check_order(crv: str, point: bytes) -> None:
+    """RFC 8032 sections 5.1.2 and 5.2.2: y, little-endian, below the bit that is the sign of x."""
+    prime, small = _SMALL_ORDER[crv]
+    y = (int.from_bytes(point, "little") & ~(1 << 8 * len(point) - 1)) % prime
+    if min(y, prime - y) in small:
+        raise UnusableKeyError("the point has a small order")

@@ -44,7 +44,10 @@ class BearerMiddleware:
             if kind != "lifespan":
                 raise ValueError("only http, websocket and lifespan scopes are let through")
             try:
-                await asyncio.to_thread(self.auth.prefetch)
+                if _is_asyncio():
+                    await asyncio.to_thread(self.auth.prefetch)
+                else:
+                    self.auth.start()
             except Exception:  # start-up goes on: the first request that needs keys asks again
                 _log.exception("the prefetch of keys failed")
             return await self.app(scope, receive, send)
@@ -76,6 +79,14 @@ class BearerMiddleware:
         inner[CLAIMS] = None if token is None else token.claims
         inner["user"] = inner["auth"] = ANONYMOUS if token is None else token
         return await self.app(inner, receive, send)
+
+
+def _is_asyncio() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 async def _deny(response: Response, scope: Any, receive: Any, send: Any) -> None:

@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Any, Literal
 
 from . import settings
+from ._checks import check_function
 from ._http import Response, bearer_token, refusal
 from .errors import AuthError, ConfigurationError, InsufficientScope, InvalidToken, NoCredentials, Unavailable
 from .fetch import Fetch, HttpFetch
@@ -74,7 +75,7 @@ class BearerAuth:
         settings.check_remote_user(remote_user, len(issuers))
         settings.check_cache_size(cache_size)
         settings.check_revocations(revocations)
-        settings.check_function("clock", clock)
+        check_function("clock", clock)
         settings.check_hooks(on_refused=on_refused, fetch=fetch, observer=observer)
         settings.check_header_texts(realm=realm, resource_metadata=resource_metadata)
         required = checked_scopes("required_scopes", required_scopes)
@@ -87,7 +88,7 @@ class BearerAuth:
         self._on_refused = on_refused
         self.audited = on_refused is not None
         self._clock = clock
-        self._responses: dict[str, Response] = {}
+        self._responses: dict[type[AuthError], Response] = {}
         self.remote_user = remote_user
         # The verdict without waiting, for adapters: raises AuthError, KeysWanted (not if ``waited``), or LookUpWanted
         # where it ``may_block`` not and the revocation list would.
@@ -199,11 +200,11 @@ class BearerAuth:
                 self._on_refused(error.reason, context)
             except Exception:
                 _log.exception("on_refused failed")
-        response = self._responses.get(error.reason)
+        response = self._responses.get(type(error))
         if response is None:
             response = refusal(error, self._realm, self._resource_metadata)
             if not isinstance(error, (Unavailable, InsufficientScope)):
-                self._responses[error.reason] = response
+                self._responses[type(error)] = response
         return response
 
     def prefetch(self) -> None:

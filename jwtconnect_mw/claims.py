@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+from ._seldom import Seldom
 from .errors import (
     Expired,
     IssuedInFuture,
@@ -20,6 +22,8 @@ from .errors import (
 from .policy import TrustedIssuer
 from .token import Claims
 
+_log = logging.getLogger("jwtconnect_mw")
+_seldom = Seldom(_log)
 _LEAST_TIME, _MOST_TIME = -(10**18), 10**18
 _ABSENT = _LEAST_TIME  # of a time that is not there: long ago
 # Claims that only ID tokens, logout tokens and security events have.
@@ -122,9 +126,8 @@ def scopes_of(claims: Claims, policy: TrustedIssuer) -> frozenset[str]:
     try:
         found = where(claims)
         return _scopes(found if type(found) is str else tuple(found))  # type: ignore[arg-type]  # a foreign value
-    except MalformedClaim:
-        raise
-    except Exception:
+    except Exception as error:
+        _seldom.error("the scope_claim function failed: %s", type(error).__name__)  # its text may hold anything
         raise MalformedClaim from None
 
 

@@ -186,7 +186,10 @@ class InactiveUser(InvalidToken):
 
 
 class InsufficientScope(AuthError):
-    """The token is good but lacks a scope. ``scope``: what the request needs, space-separated (RFC 6750 section 3)."""
+    """The token is good but lacks a scope. ``scope``: what the request needs, space-separated (RFC 6750 section 3).
+
+    Raises ValueError for what may not stand in a header.
+    """
 
     status = 403
     error = "insufficient_scope"
@@ -194,6 +197,8 @@ class InsufficientScope(AuthError):
     description = "The access token lacks a required scope."
 
     def __init__(self, scope: str) -> None:
+        if not scope.isascii() or not scope.isprintable():
+            raise ValueError("a scope is printable ASCII")
         super().__init__(scope)
         self.scope = scope
 

@@ -21,6 +21,7 @@ from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+from ._checks import check_switch
 from .errors import ConfigurationError
 
 MAX_BODY = 256 * 1024
@@ -103,6 +104,7 @@ class HttpFetch:
             raise ConfigurationError("max_body", "a number of bytes is needed")
         if ca_file is not None and not isinstance(ca_file, (str, os.PathLike)):
             raise ConfigurationError("ca_file", "a path is needed")
+        check_switch("environment_proxies", environment_proxies)
         self.deadline = deadline
         self._ca_file = ca_file
         self._context: ssl.SSLContext | None = None

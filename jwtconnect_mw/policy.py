@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Any, Final, Literal, NoReturn
 
+from ._checks import check_function, check_switch
 from ._jose import KeySet, jwk_from_native, jwk_from_pem, load_jwks, secret_jwks
 from ._jwk import ALGORITHMS, DEFAULT_ALGORITHMS, UnusableKeyError, token_algorithms
 from ._secret import is_key_material
@@ -102,9 +103,12 @@ class TrustedIssuer:
         put("profile", profile)
         needed = REQUIRED[profile] - {"aud"} if isinstance(audience, AnyAudience) else REQUIRED[profile]
         put("required_claims", needed | frozenset(_texts("required_claims", required_claims)))
-        if not callable(scope_claim):
+        if callable(scope_claim):
+            check_function("scope_claim", scope_claim)
+        else:
             _text("scope_claim", scope_claim)
         put("scope_claim", scope_claim)
+        check_switch("trust_http", trust_http)
         put("source", _source(self, keys, trust_http=trust_http))
 
     def __setattr__(self, name: str, value: object) -> NoReturn:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ._checks import check_function, check_switch
 from .errors import ConfigurationError
 from .policy import TrustedIssuer
 
@@ -23,14 +24,15 @@ def check_leniency(optional: object, preflight: object) -> None:
     """What is let through without a good token."""
     if optional not in ("no", "missing", "invalid"):
         raise ConfigurationError("optional", 'one of "no", "missing", "invalid"')
-    if not isinstance(preflight, bool):
-        raise ConfigurationError("preflight", "True or False is needed")
+    check_switch("preflight", preflight)
 
 
 def check_remote_user(remote_user: object, issuers: int) -> None:
     """True only where one issuer's subjects are meant."""
     if not isinstance(remote_user, bool) and not callable(remote_user):
         raise ConfigurationError("remote_user", "True, False or a function is needed")
+    if callable(remote_user):
+        check_function("remote_user", remote_user)
     if remote_user is True and issuers > 1:
         raise ConfigurationError("remote_user", "with several issuers a function is needed: subjects may collide")
 
@@ -43,14 +45,11 @@ def check_cache_size(size: object) -> None:
 
 def check_revocations(revocations: object) -> None:
     """A list, or None."""
-    if revocations is not None and (isinstance(revocations, type) or not hasattr(revocations, "is_revoked")):
+    if revocations is None:
+        return
+    if isinstance(revocations, type) or not hasattr(revocations, "is_revoked"):
         raise ConfigurationError("revocations", "a revocation list, not a class, is needed")
-
-
-def check_function(field: str, function: object) -> None:
-    """For one that must be there."""
-    if not callable(function):
-        raise ConfigurationError(field, "a function is needed")
+    check_function("revocations", revocations.is_revoked)
 
 
 def check_hooks(**hooks: object) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from jwtconnect_mw import claims
 from jwtconnect_mw._seldom import Seldom
 from jwtconnect_mw.issuer import hooks
 
@@ -21,5 +22,6 @@ def long(request: pytest.FixtureRequest) -> bool:
 
 @pytest.fixture(autouse=True)
 def outages_are_told_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    """That a list failed is said once a minute in each process, which is too seldom for tests."""
+    """That a list or a function failed is said once a minute in each process, which is too seldom for tests."""
     monkeypatch.setattr(hooks, "_seldom", Seldom(hooks._log))
+    monkeypatch.setattr(claims, "_seldom", Seldom(claims._log))

@@ -347,6 +347,28 @@ def test_start_up_fetches_the_keys_and_goes_on_whatever_comes_of_it(
     assert [record.message for record in caplog.records] == logged
 
 
+def test_where_there_is_no_asyncio_loop_start_up_begins_to_fetch_and_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    """As under trio: the middleware itself is not in the way, and says nothing of it."""
+    fetched = threading.Event()
+
+    def fetch(*request: Any) -> Fetched:
+        fetched.set()
+        return given_keys(*request)
+
+    seen: list[Any] = []
+
+    async def inner(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(scope["type"])
+
+    for protected in (auth(), auth(policy(keys=JWKS_URL), fetch=fetch)):
+        start = BearerMiddleware(inner, protected)({"type": "lifespan"}, None, None)
+        with pytest.raises(StopIteration):
+            start.send(None)
+    assert seen == ["lifespan"] * 2
+    assert fetched.wait(LIMIT)
+    assert caplog.records == []
+
+
 def test_django_refuses_the_lifespan_and_is_heard() -> None:
     """Servers take this for "not supported" and go on; keys are there all the same."""
     protected = auth(policy(keys=JWKS_URL), fetch=given_keys)

@@ -109,6 +109,13 @@ def test_a_port_that_is_taken_is_said_so() -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("port", ["-1", "65535", "70000"])
+def test_a_port_that_is_none_is_said_so(port: str) -> None:
+    done = finished("serve", "--port", port)
+    assert done.returncode == 2
+    assert done.stderr.endswith("error: --port: 0 to 65534, as the next one is needed too\n")
+
+
 def test_without_uvicorn_it_says_what_is_missing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -252,6 +252,26 @@ def test_keys_are_refreshed_while_metadata_cannot_be_had(site: RawServer, clock:
     assert requested(site) == ([OAUTH, "/jwks"] if hanging else [OAUTH, OPENID, "/jwks"])
 
 
+def test_where_one_of_the_two_places_hangs_the_other_has_its_turn(site: RawServer, clock: ManualClock) -> None:
+    issuer = Site(site, clock)
+    answer = site.answer
+
+    def hang_on_oauth(server: RawServer, sock: Any, head: bytes) -> None:
+        if OAUTH.encode() in head:
+            server.release.wait()
+        else:
+            answer(server, sock, head)
+
+    site.answer = hang_on_oauth
+    issuer.pages[OPENID] = issuer.metadata()
+    issuer.auth = BearerAuth(TrustedIssuer(issuer.url, audience=AUDIENCE), clock=clock, fetch=HttpFetch(deadline=0.2))
+    assert issuer.verdict() == "keys_unavailable"
+    assert requested(site) == [OAUTH]
+    issuer.later()
+    assert issuer.verdict() == "accepted"
+    assert requested(site) == [OPENID, "/jwks"]
+
+
 def test_no_time_is_left_for_the_keys(clock: ManualClock) -> None:
     with FakeIssuer(clock=clock) as issuer:
         issuer.outage = "hang"

@@ -192,6 +192,12 @@ def test_the_deadline_is_checked(deadline: float) -> None:
         HttpFetch(deadline=deadline)
 
 
+@pytest.mark.parametrize("value", ["false", 1, None])
+def test_a_switch_is_a_switch(value: object) -> None:
+    with pytest.raises(ConfigurationError, match=r"^environment_proxies: "):
+        HttpFetch(environment_proxies=value)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("content", [None, b"", b"no PEM"])
 def test_the_ca_file_is_checked(tmp_path: Path, content: bytes | None) -> None:
     if content is not None:

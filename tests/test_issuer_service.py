@@ -56,6 +56,10 @@ def test_every_reason_is_unique_documented_and_well_formed() -> None:
         assert "\\" not in kind.description  # RFC 6749 section 5.2
 
 
+async def never_run(*_: object) -> Any:
+    raise AssertionError("it was run")
+
+
 SETTINGS: list[tuple[str, dict[str, Any]]] = [
     ("issuer", {"name": ""}),
     ("issuer", {"name": None}),
@@ -82,6 +86,7 @@ SETTINGS: list[tuple[str, dict[str, Any]]] = [
     ("grace", {"grace": None}),
     ("claims", {"claims": {"a": 1}}),
     ("is_active", {"is_active": True}),
+    *[(name, {name: never_run}) for name in ("claims", "is_active", "on_event")],
     ("on_event", {"on_event": "log"}),
     ("revocations", {"revocations": object()}),
     ("metadata", {"metadata": ["a"]}),
@@ -788,8 +793,13 @@ def test_nothing_secret_is_logged_or_shown(caplog: pytest.LogCaptureFixture, tmp
         assert secret not in text
 
 
-async def asynchronous(_: str) -> bool:
-    return False
+def asynchronous(_: str) -> Any:
+    """Not seen to be so before it is called."""
+
+    async def answer() -> bool:
+        return False
+
+    return answer()
 
 
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")

@@ -12,6 +12,7 @@ import jwtconnect_mw
 from jwtconnect_mw import AuthError, BearerAuth, TrustedIssuer, errors
 from jwtconnect_mw._http import refusal
 from jwtconnect_mw._jose import SigningKey
+from jwtconnect_mw.errors import NoCredentials
 from jwtconnect_mw.testing import FakeIssuer
 
 from .kit import SECRET, jwks, key, policy, token
@@ -47,7 +48,29 @@ def test_importing_brings_in_no_optional_part() -> None:
 
 
 def all_errors(kind: type[AuthError] = AuthError) -> list[type[AuthError]]:
-    return [kind, *(found for child in kind.__subclasses__() for found in all_errors(child))]
+    """Ours, not those of tests."""
+    ours = (child for child in kind.__subclasses__() if child.__module__.startswith("jwtconnect_mw."))
+    return [kind, *(found for child in ours for found in all_errors(child))]
+
+
+class OwnError(AuthError):
+    """A host's own, with a reason that there is."""
+
+    reason = NoCredentials.reason
+    description = "Log in."
+
+
+def test_an_answer_is_that_of_its_own_error() -> None:
+    bearer_auth = make_auth()
+    own, ours = bearer_auth.refuse(OwnError()), bearer_auth.refuse(NoCredentials())
+    assert own == refusal(OwnError()) != ours == refusal(NoCredentials())
+    assert bearer_auth.refuse(OwnError()) == own
+
+
+@pytest.mark.parametrize("scope", ["a\r\nSet-Cookie: x", "\xe4", "a\x7f", "a\tb"])
+def test_a_scope_makes_no_headers(scope: str) -> None:
+    with pytest.raises(ValueError, match="printable"):
+        errors.InsufficientScope(scope)
 
 
 def test_every_reason_is_unique_documented_and_well_formed() -> None:

@@ -6,6 +6,7 @@ import base64
 import json
 import logging
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,10 @@ from jwtconnect_mw import ANY_AUDIENCE, AuthError, BearerAuth, ConfigurationErro
 from jwtconnect_mw._jose import SigningKey
 from jwtconnect_mw.errors import InsufficientScope
 from jwtconnect_mw.revocation import MemoryRevocationList
+from jwtconnect_mw.token import Claims
 
 from .cases import without_kid
-from .kit import AUDIENCE, ISSUER, SECRET, jwks, key, policy, token
+from .kit import AUDIENCE, ISSUER, SECRET, b64, jwks, key, policy, token
 from .kit import auth as make_auth
 
 
@@ -51,6 +53,18 @@ def certificate(signer: SigningKey) -> str:
         signer._native, None if signer.alg == "EdDSA" else hashes.SHA256()
     )
     return signed.public_bytes(Encoding.PEM).decode()
+
+
+async def never_run(*_: object) -> str:
+    raise AssertionError("it was run")
+
+
+class NeverRun:
+    async def __call__(self, *_: object) -> None:
+        raise AssertionError("it was run")
+
+    async def is_revoked(self, *_: object) -> bool:
+        raise AssertionError("it was run")
 
 
 REFUSED: list[tuple[str, dict[str, Any]]] = [
@@ -120,6 +134,13 @@ REFUSED: list[tuple[str, dict[str, Any]]] = [
     ("required_claims", {"required_claims": [""]}),
     ("scope_claim", {"scope_claim": ""}),
     ("scope_claim", {"scope_claim": None}),
+    ("scope_claim", {"scope_claim": never_run}),
+    *[("trust_http", {"trust_http": value}) for value in ("false", 1, 0, None)],
+    ("keys", {"keys": pem(key()) + pem(key("ES256", "second"))}),
+    ("keys", {"keys": private_pem(key()) + pem(key())}),
+    ("algorithms", {"keys": {"kty": "oct", "k": b64(pem(key()).encode())}, "algorithms": ["HS256"]}),
+    ("keys", {"keys": {"kty": "OKP", "crv": "Ed448", "x": b64(b"\1" + bytes(56))}, "algorithms": ["Ed448"]}),
+    ("keys", {"keys": {"kty": "OKP", "crv": "Ed448", "x": b64(b"\1" + bytes(55) + b"\x80")}, "algorithms": ["Ed448"]}),
 ]
 
 
@@ -162,6 +183,10 @@ def test_a_bad_policy_is_refused(field: str, settings: dict[str, Any]) -> None:
         ("on_refused", {"on_refused": "log"}),
         ("fetch", {"fetch": 5}),
         ("clock", {"clock": 5}),
+        *[(name, {name: never_run}) for name in ("on_refused", "observer", "fetch", "clock", "remote_user")],
+        *[(name, {name: NeverRun()}) for name in ("on_refused", "observer", "fetch", "clock", "remote_user")],
+        ("on_refused", {"on_refused": partial(never_run, 1)}),
+        ("revocations", {"revocations": NeverRun()}),
         ("revocations", {"revocations": MemoryRevocationList}),
         ("revocations", {"revocations": ["a-jti"]}),
         ("cache_size", {"cache_size": -1}),
@@ -235,6 +260,17 @@ def test_scopes_may_come_from_anywhere_once() -> None:
     with pytest.raises(InsufficientScope) as caught:
         make_auth(required_scopes=(scope for scope in ("admin", "read"))).authenticate("Bearer " + token())  # type: ignore[arg-type]
     assert caught.value.scope == "admin read"
+
+
+def test_a_scope_claim_that_fails_is_told_seldom_and_without_what_it_says(caplog: pytest.LogCaptureFixture) -> None:
+    def roles(claims: Claims) -> list[str]:
+        raise LookupError(claims["sub"])
+
+    bearer_auth = make_auth(policy(scope_claim=roles), required_scopes=["read"])
+    for number in range(3):
+        with pytest.raises(AuthError, match="malformed"):
+            bearer_auth.authenticate("Bearer " + token({"jti": str(number)}))
+    assert caplog.messages == ["the scope_claim function failed: LookupError"]
 
 
 def test_aud_can_be_required_of_whatever_audience() -> None:

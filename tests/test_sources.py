@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -263,6 +264,27 @@ def test_a_fetch_of_ones_own_that_fails(caplog: pytest.LogCaptureFixture) -> Non
     assert [record.getMessage() for record in caplog.records] == [
         f"the keys of {ISSUER!r} cannot be had: the fetch function failed"
     ]
+
+
+@pytest.mark.parametrize("failure", [http(status=412), b""], ids=["412", "broken off"])
+def test_a_server_that_fails_at_conditions(failure: bytes) -> None:
+    """The next attempt makes none, so that it recovers; a 304 would still do."""
+    whole = http(jwks(), ETag='"1"')
+    asked: list[bool] = []
+
+    def answer(_server: RawServer, sock: socket.socket, head: bytes) -> None:
+        asked.append(b"if-none-match" in head.lower())
+        sock.sendall(failure if asked[-1] else whole)
+
+    with RawServer(answer) as server:
+        source = policy(keys=server.url).source
+        for attempt in range(5):
+            if attempt % 2:
+                with pytest.raises(SourceError):
+                    source.load(HttpFetch(), 5, NOW)
+            else:
+                assert source.load(HttpFetch(), 5, NOW).keys
+    assert asked == [False, True, False, True, False]
 
 
 def test_the_deadline_of_the_default_fetch_is_that_of_each_attempt() -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+from base64 import urlsafe_b64decode
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from jwtconnect_mw._jose import SigningKey
 from jwtconnect_mw.keys.state import COOLDOWN
@@ -26,6 +27,20 @@ def number(value: int) -> str:
 def weak_rsa(bits: int) -> dict[str, Any]:
     numbers = rsa.generate_private_key(65537, bits).public_key().public_numbers()
     return {"kty": "RSA", "n": number(numbers.n), "e": "AQAB"}
+
+
+def little(value: int) -> str:
+    return b64(value.to_bytes(32, "little"))
+
+
+P384 = 2**384 - 2**128 - 2**96 + 2**32 - 1
+P25519 = 2**255 - 19
+OF_ORDER_8 = 2707385501144840649318225287225658788936804267575313519463743609750303402022  # y, from RFC 8032's curve
+
+
+def wider(alg: str, name: str) -> str:
+    """A coordinate with a zero before it."""
+    return b64(b"\0" + urlsafe_b64decode(key(alg).public_jwk()[name] + "=="))
 
 
 def like(alg: str, /, **changes: Any) -> dict[str, Any]:
@@ -58,9 +73,22 @@ UNUSABLE: dict[str, tuple[Mapping[str, Any], str]] = {
     "RSA of 1024 bits": (weak_rsa(1024), "the RSA key is too short or too long"),
     "RSA of 2047 bits": ({"kty": "RSA", "n": number(2**2047 - 1), "e": "AQAB"}, "the RSA key is too short or too long"),
     "RSA of 16385 bits": ({"kty": "RSA", "n": number(2**16385 - 1), "e": "AQAB"}, "the RSA key is too short or too"),
+    "RSA even": ({"kty": "RSA", "n": number(2**2047 + 2), "e": "AQAB"}, "the RSA modulus is even"),
     "exponent 1": (like("RS256", e="AQ"), "the public exponent is even or 1"),
     "exponent even": (like("RS256", e=number(65536)), "the public exponent is even or 1"),
     "exponent 0": (like("RS256", e="AA"), "the public exponent is even or 1"),
+    "EC of 33 octets": (like("ES256", x=wider("ES256", "x")), "a coordinate is outside of its field"),
+    "EC y of 33 octets": (like("ES256", y=wider("ES256", "y")), "a coordinate is outside of its field"),
+    "EC beyond its field": (like("ES256", x=b64(b"\xff" * 32)), "a coordinate is outside of its field"),
+    "EC of the prime": (like("ES384", x=number(P384)), "a coordinate is outside of its field"),
+    "OKP of order 1": (like("EdDSA", x=b64(b"\1" + bytes(31))), "the point has a small order"),
+    "OKP of order 1, sign": (like("EdDSA", x=b64(b"\1" + bytes(30) + b"\x80")), "the point has a small order"),
+    "OKP of order 1, beyond": (like("EdDSA", x=little(P25519 + 1)), "the point has a small order"),
+    "OKP of order 2": (like("EdDSA", x=little(P25519 - 1)), "the point has a small order"),
+    "OKP of order 4": (like("EdDSA", x=b64(bytes(32))), "the point has a small order"),
+    "OKP of order 4, beyond": (like("EdDSA", x=little(P25519)), "the point has a small order"),
+    "OKP of order 8": (like("EdDSA", x=little(OF_ORDER_8)), "the point has a small order"),
+    "OKP of order 8, negated": (like("EdDSA", x=little(P25519 - OF_ORDER_8)), "the point has a small order"),
     "EC off its curve": (like("ES256", x=b64(b"\1" * 32)), "the key material is not valid"),
     "EC of another curve": (like("ES256", crv="P-384", alg="ES384"), "the key material is not valid"),
     "EC of an unknown curve": (like("ES256", crv="secp256k1", alg=...), "unknown curve"),
@@ -186,6 +214,22 @@ def test_no_key_is_ever_logged(issuer: FakeIssuer, clock: ManualClock, caplog: p
         for name in ("x", "n", "k", "d"):
             assert str(jwk.get(name) or "-" * 20) not in caplog.text.replace("é", "")
     assert max(len(record.getMessage()) for record in caplog.records) < 400
+
+
+def test_coordinates_without_their_leading_zeros_are_loaded(issuer: FakeIssuer, clock: ManualClock) -> None:
+    """cryptojwt writes every other key of P-521 so, against RFC 7518 section 6.2.1.2."""
+    native = next(
+        made
+        for made in (ec.derive_private_key(number, ec.SECP521R1()) for number in range(2, 99))
+        if made.public_key().public_numbers().y < 2**520
+    )
+    point = native.public_key().public_numbers()
+    jwk = {"kty": "EC", "crv": "P-521", "x": number(point.x), "y": number(point.y), "kid": "short"}
+    assert len(jwk["y"]) < 88
+    issuer.published.append(jwk)
+    world = World(issuer, clock, algorithms=["ES256", "ES512"])
+    assert world.verdict() == "accepted"
+    assert world.verdict(issuer.token(key=SigningKey.from_native("ES512", native, "short"))) == "accepted"
 
 
 def test_the_largest_rsa_key_is_loaded(issuer: FakeIssuer, clock: ManualClock) -> None:

@@ -20,7 +20,7 @@ from jwtconnect_mw.fetch import Fetched, FetchError
 from jwtconnect_mw.testing import FakeIssuer, ManualClock
 
 from .cases import without_kid
-from .kit import AUDIENCE, NOW, auth, claims, jwks, key, policy, raw, token
+from .kit import AUDIENCE, NOW, auth, b64, claims, jwks, key, policy, raw, token
 from .remote import World
 
 
@@ -105,14 +105,39 @@ def test_a_key_vouches_for_its_own_issuer_only(count: int) -> None:
     assert reason_of(bearer_auth, forged) in ("untrusted_issuer", "bad_signature")
 
 
-@pytest.mark.parametrize(("count", "by", "reason"), [(3, 2, None), (4, 2, None), (4, 3, "bad_signature")])
-def test_where_more_keys_fit_than_are_tried_a_payload_that_is_dear_to_read_does_not_pick(
-    count: int, by: int, reason: str | None
+DEAR: dict[str, Any] = {
+    "members": [0] * 600,
+    "escapes": "\u00e9" * 300,
+    "brackets": [[]] * 600,
+    "long": "x" * 6000,
+}
+
+
+@pytest.mark.parametrize("dear", DEAR)
+@pytest.mark.parametrize(
+    ("count", "kid", "refused"), [(3, None, 0), (4, None, 1), (3, "1", 0), (4, "1", 0), (10, "1", 0)]
+)
+def test_where_more_keys_fit_than_are_tried_a_payload_that_is_dear_to_read_picks_only_among_named_ones(
+    count: int, kid: str | None, refused: int, dear: str
 ) -> None:
-    bearer_auth, texts = sharing(count, "1")
-    assert reason_of(bearer_auth, texts[by]) is None
-    dear = token({"iss": f"https://as-{by}.example", "x": [0] * 600}, {"kid": "1"}, key("ES256", f"shared-{by}"))
-    assert reason_of(bearer_auth, dear) == reason
+    """Without kid three keys are tried, whosever they are; a kid is one key of each issuer, and each must be found."""
+    bearer_auth, _ = sharing(count, kid)
+    reasons = []
+    for by in range(count):
+        changes = {"iss": f"https://as-{by}.example", "x": DEAR[dear]}
+        reasons.append(reason_of(bearer_auth, token(changes, {"kid": kid or ...}, key("ES256", f"shared-{by}"))))
+    assert reasons == [None] * (count - refused) + ["bad_signature"] * refused
+
+
+def test_a_dear_payload_that_picks_may_name_nobody() -> None:
+    bearer_auth, texts = sharing(4, "1")
+    assert (
+        reason_of(bearer_auth, token({"iss": "https://evil.example", "x": "x" * 6000}, {"kid": "1"}))
+        == "untrusted_issuer"
+    )
+    header, _, signature = texts[0].split(".")
+    payload = b64(b'{"iss":' + b"[" * 100 + b"]" * 100 + b"}")
+    assert reason_of(bearer_auth, f"{header}.{payload}.{signature}") == "malformed_token"
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from copy import deepcopy
 from types import MappingProxyType
 from typing import Any, ParamSpec, TypeVar
 
+from .._checks import check_function
 from .._seldom import Seldom
-from ..errors import ConfigurationError
 from ..revocation import Family
 from .access import checked_claims
 from .errors import GrantError, InactiveSubject, ServiceUnavailable
@@ -52,8 +52,8 @@ class Hooks:
 
     def __init__(self, claims: ClaimsHook | None, is_active: ActiveHook | None, on_event: EventHook | None) -> None:
         for field, hook in (("claims", claims), ("is_active", is_active), ("on_event", on_event)):
-            if hook is not None and not callable(hook):
-                raise ConfigurationError(field, "something that can be called is needed")
+            if hook is not None:
+                check_function(field, hook)
         self._claims, self._is_active, self._on_event = claims, is_active, on_event
 
     def require_active(self, subject: str) -> None:

@@ -33,6 +33,7 @@ class DiscoverySource(Unwatched):
         if "?" in issuer:
             raise ConfigurationError("issuer", "a URL with a query is not an issuer (RFC 8414 section 2)")
         self._issuer = issuer
+        self._urls = metadata_urls(issuer)
         self._make = make
         self._trust_http = trust_http
         self._source: UrlSource | None = None
@@ -53,7 +54,7 @@ class DiscoverySource(Unwatched):
         if self._source is not None:  # metadata that does not come leaves time for the URL that is known
             until -= _left(until) / 2
         reasons: list[str] = []
-        for url in metadata_urls(self._issuer):
+        for url in self._urls:
             try:
                 jwks_uri, age = self._read(fetch, url, _left(until))
             except SourceError as error:
@@ -63,6 +64,7 @@ class DiscoverySource(Unwatched):
                 self._source = UrlSource(jwks_uri, self._make)
             self._good_until = now + age
             return self._source
+        self._urls = self._urls[::-1]  # one that hangs took all the time: the other one has its turn
         if self._source is None:
             raise SourceError("discovery failed: " + ", then ".join(reasons))
         return self._source

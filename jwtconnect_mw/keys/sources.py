@@ -152,7 +152,12 @@ class UrlSource(Unwatched):
 
     def load(self, fetch: Fetch, timeout: float, _now: float, /) -> Loaded:
         known = self._known
-        document, age, validators = fetch_json(fetch, self.url, {} if known is None else known[1], timeout)
+        try:
+            document, age, validators = fetch_json(fetch, self.url, {} if known is None else known[1], timeout)
+        except SourceError:
+            if known is not None:  # it may be the condition that the server fails at: the next request has none
+                self._known = known[0], {}
+            raise
         if document is None and known is not None:
             return Loaded(known[0], age)
         members = (document or {}).get("keys")
