@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from jwtconnect_mw.revocation import Change, FeedGap, SQLiteRevocationList
+from jwtconnect_mw.revocation import Change, Changes, FeedGap, SQLiteRevocationList
+from jwtconnect_mw.revocation.entries import entry_end
 from jwtconnect_mw.revocation.follow import NEVER
 from jwtconnect_mw.revocation.protocol import KEEP_AFTER
 from jwtconnect_mw.testing import ManualClock
@@ -296,6 +300,151 @@ def test_catching_up(backend: Backend, steps: Steps, caplog: pytest.LogCaptureFi
     backend.error = OSError()
     steps.follower.catch_up()
     assert caplog.messages == []
+
+
+KEPT = (
+    Change("token", ISSUER, "t", NOW + 100.0),
+    Change("session", ISSUER, "s", NOW + 100.0),
+    Change("subject", ISSUER, "alice", NOW + 100.0, NOW - 5.0),
+)
+LOST = "the revocation list had lost %d entries, which were written back to it"
+
+
+def told(backend: Backend) -> set[Change]:
+    return set(SQLiteRevocationList.changes(backend, None).entries)
+
+
+def test_what_the_feed_does_not_bring_is_written_back(
+    backend: Backend, steps: Steps, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By the first read that was begun after it was written; not by one that was under way."""
+    steps.until(PACE.poll)
+    known = backend.changes
+
+    def changes(*asked: Any, **how: Any) -> Changes:
+        del backend.changes  # type: ignore[misc]  # the next read is the usual one
+        try:
+            return known(*asked, **how)
+        finally:
+            steps.follower.keep(KEPT, NOW)
+
+    backend.changes = changes  # type: ignore[method-assign]
+    assert steps.follower.step() == PACE.poll
+    assert revoked(steps.copy, token="t")
+    assert steps.follower.step() == 0.0
+    assert told(backend) == set(KEPT)
+    assert caplog.messages == [LOST % 3]
+    steps.until(PACE.poll)
+    assert backend.calls.count("restore") == 1
+
+
+def test_what_the_feed_brings_is_not_written_back(backend: Backend, steps: Steps) -> None:
+    """Before or after it is kept, and however often that is."""
+    steps.until(PACE.poll)
+    for before in (True, False):
+        for change in KEPT:
+            more = change._replace(name=f"{change.name} {before}")
+            SQLiteRevocationList.restore(backend, [more])
+            if before:
+                steps.until(PACE.poll)
+            for _ in range(2):
+                steps.follower.keep((more,), NOW)
+    steps.until(PACE.poll)
+    steps.until(PACE.poll)
+    assert "restore" not in backend.calls
+
+
+@pytest.mark.parametrize("less", [{"ends": NOW + 99.0}, {"bound": NOW - 6.0}])
+def test_what_the_feed_brings_in_part_is_written_back(backend: Backend, steps: Steps, less: dict[str, float]) -> None:
+    """An older state knows the same name for less."""
+    for change in KEPT:
+        SQLiteRevocationList.restore(backend, [change._replace(**less)])
+    steps.until(PACE.poll)
+    for change in KEPT:
+        steps.follower.keep((change._replace(**less), change), NOW)
+    steps.until(PACE.poll)
+    assert told(backend) >= {change for change in KEPT if change.kind == "subject" or "ends" in less}
+
+
+def test_what_ended_meanwhile_is_not_missed(
+    backend: Backend, steps: Steps, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    steps.follower.keep(KEPT, NOW)
+    clock.advance(100)
+    steps.until(PACE.poll)
+    steps.until(PACE.poll)
+    assert "restore" not in backend.calls
+    assert caplog.messages == []
+
+
+def test_much_is_missing_and_writing_it_back_fails_at_first(
+    backend: Backend, steps: Steps, caplog: pytest.LogCaptureFixture
+) -> None:
+    many = [Change("token", ISSUER, str(number), NOW + 100.0) for number in range(1200)]
+    steps.follower.keep(many, NOW)  # and before the first read
+    backend.restoring = OSError()
+    for _ in range(3):
+        steps.follower.step()
+    backend.restoring = None
+    steps.until(PACE.poll)
+    assert told(backend) >= set(many[:1000])
+    assert len(told(backend)) == 1000  # of one read
+    assert honours(backend, *(change.name for change in many)) == [True] * 1200
+    assert caplog.messages == [
+        "the feed of the revocation list cannot be written back to: OSError",
+        LOST % 500,
+        LOST % 500,
+        LOST % 200,
+    ]
+
+
+def test_a_loss_while_it_is_written_back(backend: Backend, steps: Steps) -> None:
+    """Whoever took a part may be gone as well: everything is compared anew."""
+    fill(backend, 1200)
+    steps.until(PACE.poll)
+    backend.lose()
+    steps.until(PACE.wait)
+    assert [steps.follower.step() for _ in range(2)] == [0.0, 0.0]
+    assert backend.calls.count("restore") == 2
+    SQLiteRevocationList.changes(backend, None)
+    backend.restoring = OSError()
+    steps.follower.step()
+    with closing(sqlite3.connect(backend.path)) as connection, connection:
+        connection.execute("DELETE FROM entries")  # an older state of the same epoch
+    backend.restoring = None
+    steps.until(PACE.wait)
+    steps.until(PACE.poll)
+    assert honours(backend, "0", "700", "1199") == [True] * 3
+
+
+def test_a_copy_is_not_trusted_after_the_clock_was_set_back(backend: Backend, steps: Steps) -> None:
+    """What had ended by it was dropped: until all is read again nothing is known."""
+    steps.until(PACE.poll)
+    steps.clock.advance(-3600)
+    steps.follower.step()
+    assert steps.follower.complete_at == NEVER
+    steps.until(PACE.poll)
+    assert steps.follower.complete_at == 1000.0
+
+
+def test_writers_and_the_reader_at_once(backend: Backend, steps: Steps) -> None:
+    """Whoever is first, what the list has is never taken for lost."""
+    names = [f"{number}" for number in range(300)]
+
+    def write(part: int) -> None:
+        for name in names[part::3]:
+            backend.revoke_token(ISSUER, name, expires_at=NOW + 100)
+            steps.follower.keep((Change("token", ISSUER, name, entry_end(NOW + 100, NOW)),), NOW)
+
+    with ThreadPoolExecutor(3) as pool:
+        written = [pool.submit(write, part) for part in range(3)]
+        while not all(one.done() for one in written):
+            steps.follower.step()
+        for one in written:
+            one.result()
+    steps.until(PACE.poll)
+    assert "restore" not in backend.calls
+    assert all(honours(steps.copy, *names))
 
 
 def test_changes_of_every_kind() -> None:

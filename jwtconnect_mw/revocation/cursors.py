@@ -14,15 +14,17 @@ MARKS_KEPT = 10_000
 
 _MOST = 18  # digits, so that every database can hold the number
 _CURSOR = re.compile(
-    rf"(?P<epoch>[0-9a-f.]{{1,64}}):(?P<position>[0-9]{{1,{_MOST}}}):(?P<seen>[0-9]{{1,{_MOST}}})", re.ASCII
+    rf"(?P<epoch>[0-9a-f.]{{1,64}}):(?P<position>[0-9]{{1,{_MOST}}})"
+    rf":(?P<seen>[0-9]{{1,{_MOST}}}(?:-[0-9]{{1,{_MOST}}})?)",
+    re.ASCII,
 )
 
 
 class Cursor(NamedTuple):
     """``position``: the serial up to which entries were read. ``seen``: the mark of the last change that there was
     meanwhile; that the list still knows it shows that its history is the one of before, and no older copy that was put
-    back and has grown since. A mark is given once: a Redis list's serial, which is a time, else a random number. An
-    ``epoch`` of "": from the beginning.
+    back and has grown since. A mark is given once: it is a random number, or the id of an item of a Redis stream, the
+    second part of which is one. An ``epoch`` of "": from the beginning.
     """
 
     epoch: str = ""
@@ -51,7 +53,7 @@ def resumed(text: str | None, epoch: str, is_known: Callable[[int], bool]) -> Cu
     cursor = Cursor.read(text)
     if cursor == Cursor() or cursor == (epoch, "0", "0"):  # nothing was there to be seen
         return Cursor(epoch)
-    mark = int(cursor.seen)
+    mark = int(cursor.seen) if cursor.seen.isdecimal() else 0
     if cursor.epoch != epoch or not mark or not is_known(mark):
         raise FeedGap("the data is not that of the cursor, or too much has changed since")
     return cursor

@@ -7,7 +7,7 @@ import math
 from .protocol import FAMILY_LIFETIME, KEEP_AFTER, SubjectRevokedError
 
 MOST_AHEAD = 60
-"""Seconds that a new family may start ahead of the clock."""
+"""Seconds that the bound of a subject may be ahead of the clock, or of the list's birth, where a new family starts."""
 
 
 def entry_end(expires_at: float | None, now: float) -> float:
@@ -26,16 +26,22 @@ def subject_bound(before: float | None, known: float | None, birth: int, now: fl
     """The bound of a subject's entry: families that started before it are revoked. See ``revoke_subject``.
 
     ``known``: the bound of the entry that is there; ``birth``: the whole second before which the list knows nothing.
-    Without ``before``, families that were started ahead of the clock (see ``family_start``) are taken in as well.
+    Without ``before``, families that were started ahead of the clock (see ``family_start``) are taken in as well; how
+    often it is called moves the bound no further than they can be.
     """
     moment = float(now if before is None else before)
     if not math.isfinite(moment):
         raise ValueError("a time that is not finite")
     bound = moment + 1 if moment == int(moment) else moment
     latest = birth if known is None else max(birth, math.ceil(known))
-    if before is None and latest >= bound:
-        bound = latest + 1.0
+    if before is None and latest >= bound and not _is_out_of_reach(known, birth, now):
+        bound = latest + 0.5
     return bound if known is None else max(bound, known)
+
+
+def _is_out_of_reach(known: float | None, birth: int, now: float) -> bool:
+    """Whether no family starts as late as ``known``. One that had to be alone did if that is a whole second."""
+    return known is not None and known != int(known) and known > max(now, birth) + MOST_AHEAD
 
 
 def family_start(known: float | None, birth: int, now: float, *, alone: bool) -> int:
@@ -43,7 +49,7 @@ def family_start(known: float | None, birth: int, now: float, *, alone: bool) ->
     start = max(math.floor(now), birth)
     if known is None:
         return start
-    if known > now + MOST_AHEAD:
+    if known > max(now, birth) + MOST_AHEAD:
         raise SubjectRevokedError
     # The family that the last call with ``alone`` started has exactly the bound as its auth_time: the next needs more.
     return max(start, math.floor(known) + 1 if alone else math.ceil(known))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from itertools import islice
 from typing import NamedTuple
 
 from .feed import Change, ChangeFeed, FeedGap
 from .local import LocalCopy
+from .untold import Untold
 
 NEVER = float("-inf")
 _AT_ONCE = 1000  # entries of one read
@@ -18,6 +19,7 @@ _REST = 0.01
 _SWEEP_EVERY = 1.0
 _MOST_SET_BACK = 60.0  # seconds; entries are kept for longer after their end
 
+_WRITTEN_BACK = "the revocation list had lost %d entries, which were written back to it"
 _log = logging.getLogger("jwtconnect_mw")
 
 
@@ -67,6 +69,7 @@ class Follower:
         self._told: LocalCopy | None = None
         self._lost: Iterator[Change] | None = None
         self._restores = False
+        self._untold = Untold()
         self._swept = NEVER
 
     def after_fork(self) -> None:
@@ -78,6 +81,7 @@ class Follower:
         try:
             if self._was_set_back():
                 # What had ended by it was dropped or left out, and may live.
+                self.complete_at = NEVER
                 pause = self._begin_again("the clock was set back: the revocation list is read from the beginning")
             else:
                 pause = self._follow()
@@ -102,8 +106,18 @@ class Follower:
         except Exception:
             _log.debug("what was just written will be read later")
             return False
-        self._copy.put(changes.entries, self._clock())  # the cursor is the other thread's
+        self.keep(changes.entries, self._clock())  # the cursor is the other thread's
         return changes.epoch == self._epoch and not changes.more
+
+    def keep(self, entries: Collection[Change], now: float) -> None:
+        """Take in, in any thread, what the list has and the feed is yet to bring. If it does not, the list lost it by
+        going back to an older state, and it is written back.
+        """
+        for entry in entries:
+            # In this order, because the feed may bring it meanwhile, which is taken in in the other order.
+            if self._untold.add(entry, self.begun) and self._copy.covers(entry):
+                self._untold.told((entry,))
+        self._copy.put(entries, now)
 
     def _follow(self) -> float:
         started = self._timer()
@@ -119,11 +133,14 @@ class Follower:
         for copy in (self._copy, self._told):
             if copy is not None:
                 copy.put(changes.entries, now)
+        self._untold.told(changes.entries)
         self._cursor, self._epoch = changes.cursor, changes.epoch
         if not changes.more:
             self.complete_at, self.completed, self.last_success = started, number, now
             if self._told is not None:
                 return self._write_back(self._told, now)
+            if missing := self._untold.missing(number, _RESTORED_AT_ONCE):
+                return self._write_again(missing, now)
         self._succeeded()
         if changes.more:
             return 0.0
@@ -140,18 +157,30 @@ class Follower:
             return self._pace.wait * self._jitter()
         some = list(islice(self._lost, _RESTORED_AT_ONCE))
         if some:
-            self._restores = True
-            self._feed.restore(some)
-            self._restores = False
+            self._restore(some)
             told.put(some, now)
             self._restored += len(some)
             return 0.0
         if self._restored:
-            _log.error("the revocation list had lost %d entries, which were written back to it", self._restored)
+            _log.error(_WRITTEN_BACK, self._restored)
         self._told = self._lost = None
         self._restored = self._gaps = 0
         self._succeeded()
         return 0.0
+
+    def _write_again(self, missing: list[Change], now: float) -> float:
+        """What this process wrote or read ahead, and the list does not have any more."""
+        if lost := [change for change in missing if change.ends > now]:
+            self._restore(lost)
+            _log.error(_WRITTEN_BACK, len(lost))
+        self._untold.told(missing)
+        self._succeeded()
+        return 0.0
+
+    def _restore(self, entries: list[Change]) -> None:
+        self._restores = True
+        self._feed.restore(entries)
+        self._restores = False
 
     def _was_set_back(self) -> bool:
         ahead = self._clock() - self._timer()
@@ -177,6 +206,8 @@ class Follower:
         self._failures += 1
         self._restores = False
         self._lost = None
+        if self._restored:  # a server that took it may be gone, and another one has not seen it
+            self._cursor, self._told = None, LocalCopy()
         return self._pause(self._failures)
 
     def _succeeded(self) -> None:

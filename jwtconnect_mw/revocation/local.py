@@ -129,6 +129,15 @@ class LocalCopy:
         ends, bound = self._held(issuer).subjects[hash(subject) & _LAST].get(subject, _NO_SPAN)
         return bound if ends > now else None
 
+    def covers(self, change: Change) -> bool:
+        """Whether it is here, for as long and with as much."""
+        kind, issuer, name, ends, bound = change
+        held, number = self._held(issuer), hash(name) & _LAST
+        if kind == "subject":
+            known = held.subjects[number].get(name, _NO_SPAN)
+            return known[0] >= ends and known[1] >= bound
+        return (held.tokens if kind == "token" else held.sessions)[number].get(name, float("-inf")) >= ends
+
     def purge(self, now: float, limit: int) -> None:
         """Look at about ``limit`` entries, and drop of them what ended."""
         for _ in range(min(_SHARDS, 1 + _SHARDS * limit // max(1, len(self)))):

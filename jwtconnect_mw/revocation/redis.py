@@ -110,7 +110,8 @@ class RedisRevocationList:
         if not math.isfinite(moment):
             raise ValueError("a time that is not finite")
         ends, default = exact(entry_end(expires_at, now)), "1" if before is None else "0"
-        self._calls.run(SUBJECT, now, exact(now), field("subject", issuer, subject), ends, exact(moment), default)
+        name = field("subject", issuer, subject)
+        self._calls.run(SUBJECT, now, exact(now), name, ends, exact(moment), default, str(MOST_AHEAD))
 
     def start_family(self, issuer: str, subject: str, *, alone: bool = False, expires_at: float | None = None) -> int:
         """See RevocationList."""
@@ -173,7 +174,7 @@ class RedisRevocationList:
             left = deadline - time.monotonic()
             if changes.entries or changes.more or left <= 0:
                 return changes
-            self._server.wait(self._stream, f"{known.seen}-0", left)
+            self._server.wait(self._stream, known.seen, left)
 
     def _changes(self, known: Cursor, limit: int) -> tuple[Changes, Cursor]:
         now = self._clock()

@@ -5,7 +5,8 @@ Four keys hold a list, all in one slot of a cluster:
     data    hash      "#epoch", "#birth", "#serial"; an entry: "ends" or "ends bound"; a record: its five values
     ends    sorted    the field of each entry and record by its end, for purging
     order   sorted    the field of each entry by the serial of its last change, for the feed
-    log     stream    the last serials: who waits is woken, and a cursor shows that this history is the one it knew
+    log     stream    the last serials: who waits is woken, and a cursor shows that this history is the one it knew, by
+                      the second part of an id, which is random: a serial may come twice where one was lost
 
 Everything that decides is in one hash, so that it is lost together or not at all. ``ends`` and ``order`` have a member
 of their own, "": one that is gone is noticed, and counts as all being lost.
@@ -33,11 +34,13 @@ local call, number = redis.call, tonumber
 local function text(value) return string.format('%.17g', value) end
 
 -- Later than every serial before, also of a history that was lost with a failover: the server's clock, or one more.
+-- "#serial" is the id of the last item of the log: the serial, then a part that is random and new for each call.
 local function next_serial()
-  local clock, last = call('TIME'), number(call('HGET', DATA, '#serial') or '0')
+  local clock, last = call('TIME'), number(string.match(call('HGET', DATA, '#serial') or '0', '^%d+'))
   local serial = string.format('%.0f', math.max(number(clock[1]) * 1000000 + number(clock[2]), last + 1))
-  call('XADD', LOG, 'MAXLEN', '~', '10000', serial .. '-0', '', '')
-  call('HSET', DATA, '#serial', serial)
+  local id = serial .. string.format('-%.0f', number(string.sub(ARGV[1], 3, 14), 16))
+  call('XADD', LOG, 'MAXLEN', '~', '10000', id, '', '')
+  call('HSET', DATA, '#serial', id)
   return serial
 end
 
@@ -142,7 +145,7 @@ return {epoch}
 """
 
 _SUBJECT = """
--- now, field, end, moment, '1' if that is the default
+-- now, field, end, moment, '1' if that is the default, most seconds ahead
 local epoch, birth = begin()
 purge(ARGV[4], '16')
 local before = number(ARGV[7])
@@ -151,7 +154,8 @@ if ARGV[8] == '1' then before = math.max(moment(before), server_time()) end
 local known = bound_of(ARGV[5], number(ARGV[4]))
 local bound = before == math.floor(before) and before + 1 or before
 local latest = known and math.max(birth, math.ceil(known)) or birth
-if ARGV[8] == '1' and latest >= bound then bound = latest + 1 end
+local out_of_reach = known and known ~= math.floor(known) and known > math.max(before, birth) + number(ARGV[9])
+if ARGV[8] == '1' and latest >= bound and not out_of_reach then bound = latest + 0.5 end
 if known then bound = math.max(bound, known) end
 put(ARGV[5], ARGV[6], text(bound))
 return {epoch}
@@ -164,7 +168,8 @@ local now, alone = moment(number(ARGV[4])), ARGV[6] ~= ''
 local known = bound_of(ARGV[5], now)
 local start = math.max(math.floor(now), birth)
 if known then
-  if known > now + number(ARGV[7]) then return {epoch} end
+  -- By the server's clock as well, by which it may have been revoked.
+  if known > math.max(now, server_time(), birth) + number(ARGV[7]) then return {epoch} end
   start = math.max(start, alone and math.floor(known) + 1 or math.ceil(known))
 end
 if alone then
@@ -225,12 +230,12 @@ return {epoch, purge(ARGV[4], ARGV[5])}
 """
 
 _CHANGES = """
--- the epoch that is known or '', the serial up to which entries were read, the last serial that was seen, limit
+-- the epoch that is known or '', the serial up to which entries were read, the last id that was seen, limit
 local epoch = begin()
 local last = call('HGET', DATA, '#serial')
 if ARGV[4] ~= '' then
-  local anchor = ARGV[6] .. '-0'
-  if ARGV[4] ~= epoch or (ARGV[6] ~= last and #call('XRANGE', LOG, anchor, anchor) == 0) then return {epoch} end
+  local seen = ARGV[6]
+  if ARGV[4] ~= epoch or (seen ~= last and #call('XRANGE', LOG, seen, seen) == 0) then return {epoch} end
 end
 local found = call('ZRANGEBYSCORE', ORDER, '(' .. ARGV[5], '+inf', 'WITHSCORES', 'LIMIT', '0', ARGV[7])
 local entries, position = {}, ARGV[5]

@@ -42,7 +42,7 @@ class Server:
 
     def __init__(self, url: str, keys: Sequence[str], *, timeout: float, wait_replicas: int) -> None:
         self._keys, self._timeout, self._wait_replicas = keys, timeout, wait_replicas
-        # In a closure, so that no repr and no dump of our attributes shows the URL. redis-py's pool keeps its parts.
+        # In a closure, so that no repr and no dump of our attributes shows the URL.
         self._connect = _connector(url, timeout)
         self.after_fork()
         watch_forks(self)
@@ -180,8 +180,12 @@ def _connector(url: str, timeout: float) -> Callable[[tuple[str, int] | None], r
 
     def connect(place: tuple[str, int] | None) -> redis.Redis:
         pool = redis.BlockingConnectionPool.from_url(url, **pool_options)
+        known = pool.connection_kwargs
+        user, password = known.pop("username", None), known.pop("password", None)
+        if user is not None or password is not None:  # the repr of clients shows these in many versions of redis-py
+            known["credential_provider"] = redis.UsernamePasswordCredentialProvider(user, password)
         if place is not None:
-            pool.connection_kwargs["host"], pool.connection_kwargs["port"] = place
+            known["host"], known["port"] = place
         return redis.Redis(connection_pool=pool)
 
     accepted = False

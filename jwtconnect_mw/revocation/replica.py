@@ -138,33 +138,33 @@ class ReplicatedRevocationList:
 
     def revoke_token(self, issuer: str, token_id: str, *, expires_at: float | None = None) -> None:
         """See RevocationList."""
+        now = self._clock()  # before, so that nothing ends later here than there
         self.authority.revoke_token(issuer, token_id, expires_at=expires_at)
-        now = self._clock()
         self._keep(Change("token", issuer, token_id, entry_end(expires_at, now)), now)
 
     def revoke_session(self, issuer: str, session: str, *, expires_at: float | None = None) -> None:
         """See RevocationList."""
-        self.authority.revoke_session(issuer, session, expires_at=expires_at)
         now = self._clock()
+        self.authority.revoke_session(issuer, session, expires_at=expires_at)
         self._keep(Change("session", issuer, session, entry_end(expires_at, now)), now)
 
     def revoke_subject(
         self, issuer: str, subject: str, *, before: float | None = None, expires_at: float | None = None
     ) -> None:
         """See RevocationList."""
+        now = self._clock()
         self.authority.revoke_subject(issuer, subject, before=before, expires_at=expires_at)
         self._reader.ensure()
         if self._follower.catch_up():  # the backend knows better how far it reaches: its clock may be another one
             return
-        now = self._clock()
         bound = subject_bound(before, self._copy.bound(issuer, subject, now), 0, now)
         self._keep(Change("subject", issuer, subject, entry_end(expires_at, now), bound), now)
 
     def start_family(self, issuer: str, subject: str, *, alone: bool = False, expires_at: float | None = None) -> int:
         """See RevocationList."""
+        now = self._clock()
         start = self.authority.start_family(issuer, subject, alone=alone, expires_at=expires_at)
         if alone:
-            now = self._clock()
             self._keep(Change("subject", issuer, subject, entry_end(expires_at, now), start), now)
         return start
 
@@ -194,7 +194,12 @@ class ReplicatedRevocationList:
         # "revoked": by another process, a moment ago. Who knows that already need not ask for it.
         known = self._find(family.issuer, None, family.session, family.subject, family.started, now)
         if step.answer in ("reuse", "revoked") and not known:
-            self._keep(Change("session", family.issuer, family.session, keep_until), now)
+            change = Change("session", family.issuer, family.session, keep_until)
+            if step.answer == "reuse":
+                self._keep(change, now)
+            else:  # by what is there already, perhaps of its subject
+                self._copy.put((change,), now)
+                self._reader.ensure()
             self._follower.catch_up()  # the backend may keep it longer, and know more: of the subject
         return step
 
@@ -213,7 +218,7 @@ class ReplicatedRevocationList:
 
     def _keep(self, change: Change, now: float) -> None:
         """What was revoked here is honoured here at once; the thread that drops it later is started."""
-        self._copy.put((change,), now)
+        self._follower.keep((change,), now)
         self._reader.ensure()
 
 

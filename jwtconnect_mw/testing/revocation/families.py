@@ -39,6 +39,29 @@ class Families(Backend):
             revocations.revoke_subject(ISSUER, "alice")
             assert revoked(revocations, subject="alice", started=start)
 
+    def test_revocations_that_are_repeated_do_not_keep_a_subject_out(self) -> None:
+        revocations, clock = self.fresh()
+        for fraction, subject in ((0.0, "alice"), (0.5, "bob")):
+            clock.now = NOW + fraction
+            for _ in range(100):
+                revocations.revoke_subject(ISSUER, subject)
+            clock.advance(2)
+            start = revocations.start_family(ISSUER, subject)
+            assert not revoked(revocations, subject=subject, started=start)
+            revocations.revoke_subject(ISSUER, subject)
+            assert revoked(revocations, subject=subject, started=start)
+
+    def test_a_revocation_takes_in_a_family_that_was_alone_before_the_clock_went_back(self) -> None:
+        revocations, clock = self.fresh()
+        revocations.revoke_token(ISSUER, "x")  # so that the list begins no later than this
+        clock.advance(1000)
+        start = revocations.start_family(ISSUER, "alice", alone=True)
+        clock.advance(-1000)
+        for _ in range(3):
+            revocations.revoke_subject(ISSUER, "alice")
+            assert revoked(revocations, subject="alice", started=start, now=clock.now)
+            assert not revoked(revocations, subject="alice", started=start + 1, now=clock.now)
+
     def test_a_subject_that_is_revoked_for_long_starts_no_family(self) -> None:
         revocations, clock = self.fresh()
         revocations.revoke_subject(ISSUER, "alice", before=NOW + 60.5)
