@@ -209,6 +209,36 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "put: one condition of several removed: 0": "for the type checker: what was inserted has a serial",
         'restore: condition always: kind == "subject"': "what it finds counts for subjects only",
     },
+    "revocation/untold": {
+        "Untold.told: condition never: not self._waiting": "speed: nothing is found where nothing waits",
+    },
+    "revocation/replica": {
+        "ReplicatedRevocationList.is_revoked: condition always: self._timer() >= self._reader.trusted_until": (
+            "speed: what is trusted is found to be current"
+        ),
+        ': condition always: hasattr(time, "CLOCK_BOOTTIME")': "of the platform",
+        ': condition never: hasattr(time, "CLOCK_BOOTTIME")': "of the platform",
+    },
+    "revocation/local": {
+        '_put_end: boundary moved: ends > shards[number].get(name, float("-inf"))': "the same end is put anew",
+        "LocalCopy._left: condition never: not any(end <= now for end in shard.values())": "speed: all are left",
+        "LocalCopy.sweep: condition always: any(span[0] <= now for span in spans.values())": "speed: all are left",
+        "LocalCopy.sweep: boundary moved: self._dropped > len(self) // 2": "speed: when a sieve is made anew",
+        "LocalCopy.sweep: one condition of several removed: self._dropped > len(self) // 2": (
+            "speed: when a sieve is made anew"
+        ),
+        "LocalCopy._expect: boundary moved: self._sieve.room <= 0": "speed: a sieve lets one name more through",
+        **{
+            "LocalCopy.is_revoked: condition always: bits[mark >> 8 & mask] >> (mark >> 5 & 7) & 1" + nth: (
+                "speed: the dict tells"
+            )
+            for nth in ("", " (2)", " (3)")
+        },
+        **{
+            f"LocalCopy.is_revoked: condition always: not {name}.isascii()": "speed: what is ASCII is Unicode"
+            for name in ("token_id", "session", "subject")
+        },
+    },
     "revocation/memory": {
         "MemoryRevocationList.is_revoked: condition always: token_id is not None": "speed: nothing is kept under None",
         "MemoryRevocationList.is_revoked: condition always: session is not None": "speed: nothing is kept under None",

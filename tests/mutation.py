@@ -86,8 +86,8 @@ TESTS = {
     },
     "issuer/keys": "issuer_keys issuer_rotation issuer_keyfile issuer_service issuer_shared",
     **{
-        f"revocation/{name}": "replica replica_follow replica_local replica_conformance"
-        for name in ("replica", "local", "follow")
+        f"revocation/{name}": "replica_follow replica_local replica replica_conformance"
+        for name in ("replica", "local", "follow", "untold")
     },
     "health": "health",
     "observer": "observer",

@@ -20,7 +20,8 @@ PACE = Pace(wait=1.0, poll=0.5, most_pause=2.0)
 
 
 class Backend(SQLiteRevocationList):
-    """``error``: what is raised instead of telling and taking back. ``gate``: reads wait until it is open.
+    """``error``: what is raised instead of telling and taking back. ``gate``: reads wait until it is open, and say that
+    they ``entered``.
 
     ``calls``: the names of all methods that were called, in order.
     """
@@ -36,8 +37,9 @@ class Backend(SQLiteRevocationList):
 
     def changes(self, cursor: str | None, *, limit: int = 1000, wait: float = 0.0) -> Changes:
         self.calls.append("changes")
-        self.entered.set()
-        assert self.gate.wait(LIMIT)
+        if not self.gate.is_set():
+            self.entered.set()
+            assert self.gate.wait(LIMIT)
         if self.error is not None:
             raise self.error
         return super().changes(cursor, limit=limit, wait=wait)
@@ -51,6 +53,12 @@ class Backend(SQLiteRevocationList):
     def is_revoked(self, *asked: Any) -> bool:
         self.calls.append("is_revoked")
         return super().is_revoked(*asked)
+
+    def hang(self) -> None:
+        """The thread that reads is in a read, and stays there."""
+        self.entered.clear()
+        self.gate.clear()
+        assert self.entered.wait(LIMIT)
 
     def lose(self) -> None:
         """Another, empty file takes the place of this one."""

@@ -94,6 +94,11 @@ def test_what_is_refused(backend: Backend, field: str, settings: dict[str, Any])
     assert caught.value.field == field
 
 
+def test_bounds_are_within(backend: Backend) -> None:
+    with closing(ReplicatedRevocationList(backend, max_staleness=3600, poll=1800)) as revocations:
+        assert revocations.sync(LIMIT)
+
+
 def test_how_it_works(make: Callable[..., ReplicatedRevocationList], backend: Backend) -> None:
     revocations = make()
     assert (revocations.blocking, revocations.shared, revocations.authority) == (False, True, backend)
@@ -143,6 +148,30 @@ def test_what_is_revoked_here_is_honoured_at_once(
     assert revoked(revocations, session=FAMILY.session)
     assert revocations.current(FAMILY) == 2
     assert "is_revoked" not in backend.calls
+
+
+@pytest.mark.parametrize("what", ["token", "session", "subject", "family", "reuse", "revoked"])
+def test_what_is_revoked_here_starts_the_thread(
+    make: Callable[..., ReplicatedRevocationList], backend: Backend, what: str
+) -> None:
+    """Which drops it when it ends. What others had revoked is theirs to write back if it is lost."""
+    revocations = make()
+    act: dict[str, Callable[[], object]] = {
+        "token": lambda: revocations.revoke_token(ISSUER, "t"),
+        "session": lambda: revocations.revoke_session(ISSUER, "s"),
+        "subject": lambda: revocations.revoke_subject(ISSUER, "dave"),
+        "family": lambda: revocations.start_family(ISSUER, "bob", alone=True),
+        "reuse": lambda: [present(revocations, number).answer for number in (0, 1, 0)],
+        "revoked": lambda: present(revocations, 0).answer,
+    }
+    if what == "revoked":
+        backend.revoke_subject(ISSUER, FAMILY.subject)
+    backend.gate.clear()
+    act[what]()
+    assert readers() == 1
+    waiting = [change.kind for change in revocations._follower._untold.missing(2, 9)]
+    kind = {"family": "subject", "reuse": "session"}.get(what, what)
+    assert waiting == ([] if what == "revoked" else [kind])
 
 
 def test_what_the_backend_says_is_revoked_is_honoured_here(
@@ -199,9 +228,7 @@ def test_requests_make_no_call_to_the_backend(make: Callable[..., ReplicatedRevo
     assert revocations.sync(LIMIT)
     good, bad = (f"Bearer {token({'jti': name})}" for name in ("good", "bad"))
     revocations.revoke_token(ISSUER, "bad")
-    backend.gate.clear()
-    backend.entered.clear()
-    assert backend.entered.wait(LIMIT)  # the thread is in the backend, and stays there
+    backend.hang()
     backend.calls.clear()
     for _ in range(100):
         assert bearer_auth.authenticate(good) is not None
@@ -271,10 +298,10 @@ def test_staleness(
     revocations = make(on_stale=on_stale)
     if age is not None:
         assert revocations.sync(LIMIT)
-    backend.gate.clear()  # the server hangs
-    backend.entered.clear()
-    if age is not None:
-        assert backend.entered.wait(LIMIT)
+    if age is None:
+        backend.gate.clear()
+    else:
+        backend.hang()
         timer.advance(age)
     with caplog.at_level(logging.INFO):
         assert {verdict(revocations) for _ in range(5)} == {expected}
@@ -305,9 +332,7 @@ def test_a_clock_that_is_set_makes_nothing_stale_and_nothing_fresh(
 ) -> None:
     revocations = make()
     assert revocations.sync(LIMIT)
-    backend.gate.clear()
-    backend.entered.clear()
-    assert backend.entered.wait(LIMIT)
+    backend.hang()
     for jump in (-1e6, 2e6, -1e6):
         clock.advance(jump)
         assert not revoked(revocations, token="x")
@@ -315,6 +340,26 @@ def test_a_clock_that_is_set_makes_nothing_stale_and_nothing_fresh(
     clock.advance(-1e6)
     with pytest.raises(StaleCopyError):
         revoked(revocations, token="x")
+
+
+def test_a_copy_that_stays_too_old_is_not_told_to_be_good(
+    make: Callable[..., ReplicatedRevocationList],
+    backend: Backend,
+    timer: ManualClock,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "jwtconnect_mw")
+    revocations = make()
+    assert revocations.sync(LIMIT)
+    backend.error = OSError()
+    asked = len(backend.calls)
+    until(lambda: len(backend.calls) > asked)
+    timer.advance(STALENESS)
+    with pytest.raises(StaleCopyError, match="too old"):
+        revoked(revocations, token="x")
+    asked = len(backend.calls)
+    until(lambda: len(backend.calls) > asked + 2)
+    assert "up to date again" not in caplog.text
 
 
 def test_a_stale_copy_is_a_503_on_either_colour(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,11 +17,13 @@ from jwtconnect_mw.revocation import Change, Changes, FeedGap, SQLiteRevocationL
 from jwtconnect_mw.revocation.entries import entry_end
 from jwtconnect_mw.revocation.follow import NEVER
 from jwtconnect_mw.revocation.protocol import KEEP_AFTER
+from jwtconnect_mw.revocation.untold import Untold
 from jwtconnect_mw.testing import ManualClock
 from jwtconnect_mw.testing.revocation.backend import revoked
 
 from .kit import ISSUER, NOW
 from .replicas import PACE, Backend, Steps, fill, honours
+from .test_fork import Child
 
 
 @pytest.fixture
@@ -78,6 +81,30 @@ def test_a_backend_that_waits_for_news_is_asked_again_at_once(
     assert steps.follower.step() == pytest.approx(pause)
     assert waits == [0.0, PACE.wait]
     assert steps.follower.complete_at == 1000.0
+    steps.follower.hurry = True
+    steps.follower.step()
+    steps.follower.step()
+    assert waits[2:] == [0.0, PACE.wait]  # once
+
+
+def test_nothing_is_waited_for_while_the_copy_is_compared(
+    backend: Backend, steps: Steps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    known = SQLiteRevocationList.changes
+
+    def changes(self: Backend, cursor: str | None, *, limit: int = 1000, wait: float = 0.0) -> object:
+        waits.append(wait)
+        return known(self, cursor, limit=limit)
+
+    fill(backend, 3)
+    steps.until(PACE.poll)
+    monkeypatch.setattr(Backend, "changes", changes)
+    backend.lose()
+    steps.until(PACE.wait)
+    steps.until(PACE.poll)
+    assert (waits[0], set(waits[1:-1]), waits[-1]) == (PACE.wait, {0.0}, PACE.wait)
+    assert len(waits) > 3
 
 
 def test_failures_are_told_once_and_pauses_grow(
@@ -239,7 +266,7 @@ def test_writing_back_that_fails_goes_on_later(
     backend: Backend, steps: Steps, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The copy is complete all the same, and is known to be."""
-    caplog.set_level(logging.WARNING, "jwtconnect_mw")
+    caplog.set_level(logging.INFO, "jwtconnect_mw")
     fill(backend, 1200)
     steps.until(PACE.poll)
     backend.lose()
@@ -258,6 +285,7 @@ def test_writing_back_that_fails_goes_on_later(
         "the feed of the revocation list has a gap: it is read from the beginning",
         "the feed of the revocation list cannot be written back to: PermissionError",
         "the revocation list had lost 1200 entries, which were written back to it",
+        "the feed of the revocation list can be read again",
     ]
 
 
@@ -287,19 +315,33 @@ def test_clocks_that_differ_by_five_seconds(backend: Backend, clock: ManualClock
         assert not revoked(steps.copy, subject="alice", started=NOW + 1)
 
 
-def test_catching_up(backend: Backend, steps: Steps, caplog: pytest.LogCaptureFixture) -> None:
+def test_catching_up(
+    backend: Backend, steps: Steps, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In a writer's thread: it brings what was written, but never moves the cursor of the one that reads."""
+    caplog.set_level(logging.DEBUG)
     backend.revoke_token(ISSUER, "x")
-    steps.follower.catch_up()
+    assert not steps.follower.catch_up()
     assert len(steps.copy) == 0
     steps.until(PACE.poll)
     backend.revoke_token(ISSUER, "y")
-    steps.follower.catch_up()
+    assert steps.follower.catch_up()
     assert honours(steps.copy, "x", "y") == [True, True]
     assert steps.follower.step() == 0.01
-    backend.error = OSError()
-    steps.follower.catch_up()
+    fill(backend, 1001)
+    assert not steps.follower.catch_up()  # there is more
     assert caplog.messages == []
+    backend.error = OSError()
+    assert not steps.follower.catch_up()
+    assert caplog.messages == ["what was just written will be read later"]
+    backend.error = None
+    steps.until(PACE.poll)
+    known = backend.changes
+    monkeypatch.setattr(backend, "changes", lambda *asked, **how: known(*asked, **how)._replace(epoch="another"))
+    assert not steps.follower.catch_up()  # it is not the list that it was
+    monkeypatch.undo()
+    steps.until(PACE.poll)
+    assert "restore" not in backend.calls
 
 
 KEPT = (
@@ -380,6 +422,7 @@ def test_what_ended_meanwhile_is_not_missed(
 def test_much_is_missing_and_writing_it_back_fails_at_first(
     backend: Backend, steps: Steps, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO, "jwtconnect_mw")
     many = [Change("token", ISSUER, str(number), NOW + 100.0) for number in range(1200)]
     steps.follower.keep(many, NOW)  # and before the first read
     backend.restoring = OSError()
@@ -393,9 +436,37 @@ def test_much_is_missing_and_writing_it_back_fails_at_first(
     assert caplog.messages == [
         "the feed of the revocation list cannot be written back to: OSError",
         LOST % 500,
+        "the feed of the revocation list can be read again",
         LOST % 500,
         LOST % 200,
     ]
+
+
+def test_untold() -> None:
+    untold = Untold()
+    alice = KEPT[2]
+    sooner, less = alice._replace(ends=NOW + 99.0), alice._replace(bound=NOW - 6.0)
+    assert untold.add(alice, 4)
+    assert not any(untold.add(change, 5) for change in (alice, sooner, less))
+    assert [untold.missing(read, 9) for read in (4, 5)] == [[], [alice]]
+    for change in (sooner, less, KEPT[0]):
+        untold.told([change])
+        assert untold.missing(5, 9) == [alice]
+    more = alice._replace(bound=NOW)
+    assert untold.add(more, 6)
+    assert [untold.missing(read, 9) for read in (6, 7)] == [[], [more]]
+    assert untold.add(KEPT[0], 0)
+    assert len(untold.missing(7, 1)) == 1
+    untold.told([KEPT[1], more._replace(ends=NOW + 101.0), KEPT[0]])
+    assert untold.missing(7, 9) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_untold_in_a_child() -> None:
+    """Another thread was inside when the process forked."""
+    untold = Untold()
+    with untold._lock:
+        assert Child(lambda: untold.add(KEPT[0], 0)).result() is True
 
 
 def test_a_loss_while_it_is_written_back(backend: Backend, steps: Steps) -> None:

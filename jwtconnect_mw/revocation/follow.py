@@ -158,14 +158,12 @@ class Follower:
         some = list(islice(self._lost, _RESTORED_AT_ONCE))
         if some:
             self._restore(some)
-            told.put(some, now)
             self._restored += len(some)
             return 0.0
         if self._restored:
             _log.error(_WRITTEN_BACK, self._restored)
         self._told = self._lost = None
         self._restored = self._gaps = 0
-        self._succeeded()
         return 0.0
 
     def _write_again(self, missing: list[Change], now: float) -> float:

@@ -154,7 +154,6 @@ class ReplicatedRevocationList:
         """See RevocationList."""
         now = self._clock()
         self.authority.revoke_subject(issuer, subject, before=before, expires_at=expires_at)
-        self._reader.ensure()
         if self._follower.catch_up():  # the backend knows better how far it reaches: its clock may be another one
             return
         bound = subject_bound(before, self._copy.bound(issuer, subject, now), 0, now)

@@ -70,7 +70,10 @@ class Families(Backend):
             assert isinstance(error, SubjectRevokedError)
             assert "alice" not in str(error)
         clock.advance(0.5)
-        assert revocations.start_family(ISSUER, "alice") == NOW + 61
+        start = revocations.start_family(ISSUER, "alice")
+        assert start == NOW + 61
+        revocations.revoke_subject(ISSUER, "alice")
+        assert revoked(revocations, subject="alice", started=start)
 
     def test_of_families_that_want_to_be_alone_only_the_last_is_good(self) -> None:
         revocations, clock = self.fresh()
