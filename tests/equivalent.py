@@ -205,6 +205,9 @@ EQUIVALENT: dict[str, dict[str, str]] = {
     "gate": {
         "RevocationGate.__init__: condition always: self.blocking": "speed: where nobody asks, no thread is started",
     },
+    "revocation/sqlite": {
+        "SQLiteRevocationList.start_family: condition always: alone": "speed: who only reads need not wait for writers",
+    },
     "revocation/rows": {
         "put: one condition of several removed: 0": "for the type checker: what was inserted has a serial",
         'restore: condition always: kind == "subject"': "what it finds counts for subjects only",

@@ -83,6 +83,7 @@ def test_waits_are_bounded(path: Path, timeout: float) -> None:
         SQLiteRevocationList(path, timeout=timeout)
     assert caught.value.field == "timeout"
     assert not path.exists()
+    SQLiteRevocationList(path, timeout=60).close()
 
 
 def garbage(path: Path) -> None:
