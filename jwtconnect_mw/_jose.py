@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -19,7 +19,12 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_pem_private_key,
+    load_pem_public_key,
+)
 from cryptojwt.jwk.ec import ECKey, new_ec_key
 from cryptojwt.jwk.hmac import SYMKey
 from cryptojwt.jwk.jwk import key_from_jwk_dict
@@ -37,7 +42,7 @@ from ._private import private_members, secret_number, signature_maker
 from ._secret import is_key_material
 from ._strict import b64url_decode, json_text
 
-_PEM_KEY = re.compile(rb"-----BEGIN [A-Z0-9 ]*KEY-----")
+_PEM_BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----", re.DOTALL)
 
 
 class VerificationKey:
@@ -160,18 +165,30 @@ def _make(admitted: AdmittedKey) -> tuple[Any, Any]:
 
 def jwk_from_pem(pem: bytes) -> dict[str, Any]:
     """The public JWK of a PEM public key, private key (not encrypted) or X.509 certificate. Raises UnusableKeyError."""
-    if len(_PEM_KEY.findall(pem)) > 1:  # the library would take the first and say nothing
-        raise UnusableKeyError("several keys in one PEM text")
     try:
-        if b"-----BEGIN CERTIFICATE-----" in pem:
-            native: Any = x509.load_pem_x509_certificate(pem).public_key()
-        elif b"PRIVATE KEY-----" in pem:
-            native = load_pem_private_key(pem, password=None).public_key()
-        else:
-            native = load_pem_public_key(pem)
-        return jwk_from_native(native)
+        found: list[Any] = [load(block) for block, load in _loaders(pem)]
+        texts = {native.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo) for native in found}
+        jwk = jwk_from_native(found[0])
     except Exception:
         raise UnusableKeyError("not a PEM key or certificate that can verify") from None
+    if len(texts) > 1:  # which one was meant?
+        raise UnusableKeyError("several keys in one PEM text")
+    return jwk
+
+
+def _loaders(pem: bytes) -> Iterator[tuple[bytes, Callable[[bytes], Any]]]:
+    """Each key of a PEM text, and its first certificate: those after it issued it. With what loads the public half."""
+    certified = False
+    for match in _PEM_BLOCK.finditer(pem):
+        label = match[1]
+        if label == b"CERTIFICATE":
+            if not certified:
+                yield match[0], lambda block: x509.load_pem_x509_certificate(block).public_key()
+            certified = True
+        elif label.endswith(b"PRIVATE KEY"):
+            yield match[0], lambda block: load_pem_private_key(block, password=None).public_key()
+        elif label.endswith(b"KEY"):
+            yield match[0], load_pem_public_key
 
 
 def jwk_from_native(native: Any) -> dict[str, Any]:

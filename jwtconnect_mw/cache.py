@@ -80,6 +80,7 @@ class BoundedCache(Generic[K, V]):
             item = self._items.pop(key, None)
             if item is not None:
                 self._room += item[1]
+                self._crowded = False
 
     def __len__(self) -> int:
         return len(self._items)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -37,7 +38,7 @@ _HEADERS = 1024
 _REMEMBERED_HEADER = 512
 # What an entry takes beside its text and payload, as measured: fixed, for each member (each but one has a comma), for
 # each object or list beyond the claims themselves, and for each scope beyond a few.
-_ENTRY_BYTES, _MEMBER_BYTES, _CONTAINER_BYTES, _SCOPE_BYTES, _FEW_SCOPES = 832, 128, 232, 128, 8
+_ENTRY_BYTES, _MEMBER_BYTES, _CONTAINER_BYTES, _SCOPE_BYTES, _FEW_SCOPES = 832, 128, 232, 128, 3
 _LEAST_CACHE_BYTES, _PLACE_BYTES = 16_000_000, 3_900  # in all; for each place of a larger cache
 
 _claims = JsonReader(Claims)
@@ -84,6 +85,7 @@ class TokenVerifier:
     ) -> None:
         self._policies: Mapping[str, TrustedIssuer] = {policy.issuer: policy for policy in policies}
         self._algorithms = frozenset().union(*(policy.accepted_algorithms for policy in self._policies.values()))
+        self._forms = {issuer: _forms_of(issuer) for issuer in self._policies}
         self._store = store
         self._tokens: BoundedCache[str, Verified] = BoundedCache(
             cache_size, max(_LEAST_CACHE_BYTES, cache_size * _PLACE_BYTES)
@@ -221,8 +223,8 @@ class TokenVerifier:
         self, keys: tuple[VerificationKey, ...], payload_segment: bytes, *, named: bool
     ) -> tuple[VerificationKey, ...]:
         """Many keys fit. If more than may be tried differ, the unverified issuer picks whose are tried. It proves
-        nothing by that. Where it would be dear to read, some of the keys are tried; not where all of them are
-        ``named``: then each is the one of its issuer, and the token of any may be good.
+        nothing by that. Where it would be dear to read, some of the keys are tried: where all of them are ``named``, so
+        that the token of any issuer may be good, of those issuers whose names stand somewhere in it.
         """
         distinct: list[VerificationKey] = []
         for key in keys:
@@ -234,9 +236,7 @@ class TokenVerifier:
             return keys
         claims = self._unverified(payload_segment)
         if claims is None:
-            if not named:
-                return keys
-            claims = self._read(payload_segment)
+            return self._mentioned(keys, payload_segment) if named else keys
         issuer = claims.get("iss")
         if type(issuer) is not str or issuer not in self._policies:
             raise UntrustedIssuer
@@ -254,12 +254,16 @@ class TokenVerifier:
         except ValueError:
             raise MalformedToken from None
 
-    def _read(self, payload_segment: bytes) -> dict[str, Any]:
-        """The claims of an unverified payload, whatever that costs. Raises MalformedToken."""
+    def _mentioned(self, keys: tuple[VerificationKey, ...], payload_segment: bytes) -> tuple[VerificationKey, ...]:
+        """Those of issuers whose names an unverified payload holds."""
         try:
-            return json_object.read(b64url_decode(payload_segment))
+            payload = b64url_decode(payload_segment)
         except ValueError:
             raise MalformedToken from None
+        found = tuple(key for key in keys if any(form in payload for form in self._forms[key.issuer]))
+        if not found:
+            raise UntrustedIssuer
+        return found
 
     def _refusal_without_key(
         self, header: Header, payload_segment: bytes, now: float, waited: bool, tried: bool
@@ -304,6 +308,13 @@ class TokenVerifier:
         if spoken_for and keys.tend(now):
             raise BadSignature if tried else UnusableKey
         return keys
+
+
+def _forms_of(issuer: str) -> frozenset[bytes]:
+    """How JSON writers write it."""
+    ascii_only, plain = json.dumps(issuer), json.dumps(issuer, ensure_ascii=False)
+    forms = (ascii_only, ascii_only.replace("/", "\\/"), plain, plain.replace("/", "\\/"))
+    return frozenset(form.encode(errors="replace") for form in forms)
 
 
 def _weight(entry: Verified) -> int:

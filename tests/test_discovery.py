@@ -270,6 +270,11 @@ def test_where_one_of_the_two_places_hangs_the_other_has_its_turn(site: RawServe
     issuer.later()
     assert issuer.verdict() == "accepted"
     assert requested(site) == [OPENID, "/jwks"]
+    site.answer = answer
+    issuer.pages[OAUTH] = issuer.metadata()
+    issuer.later(3600)  # the outage is over: the first is the one that counts
+    assert issuer.verdict() == "accepted"
+    assert requested(site) == [OAUTH, "/jwks"]
 
 
 def test_no_time_is_left_for_the_keys(clock: ManualClock) -> None:

@@ -174,6 +174,10 @@ PROBLEMS: dict[str, tuple[str, str, Any]] = {
     "an observer that is none": ("E004", "observer", verifying(observer="os.path")),
     "on_refused": ("E004", "on_refused", verifying(on_refused=f"{__name__}.told")),
     "token_id": ("E005", "token_id", own(token_id=5)),
+    **{f"an async {name}": ("E005", "async", own(**{name: look_later}))
+       for name in ("token_id", "claims", "is_active", "on_event")},
+    "an async clock": ("E004", "async", issuing(clock=look_later)),
+    "an async observer": ("E004", "async", verifying(observer=look_later)),
     "the hook for claims": ("E005", "claims", own(claims={"a": 1})),
     "the hook for events": ("E005", "on_event", own(on_event=f"{__name__}.told")),
     "trust_http": ("E009", "trust_http", verifying({"trust_http": "no"})),

@@ -152,6 +152,7 @@ def test_the_mount_point_decides_the_urls(issuer: str, mount: str | None, base: 
         ("mount", {"mount": "https://as.example/#a"}),
         ("threads", {"threads": 0}),
         ("threads", {"threads": True}),
+        ("allow_memory", {"allow_memory": "false"}),
         ("waiting", {"waiting": -1}),
         ("waiting", {"waiting": 1.5}),
     ],

@@ -60,6 +60,12 @@ async def never_run(*_: object) -> Any:
     raise AssertionError("it was run")
 
 
+class NeverTold(MemoryRevocationList):
+    """As somebody might write a list who knows only asyncio."""
+
+    revoke_session = never_run  # type: ignore[assignment]
+
+
 SETTINGS: list[tuple[str, dict[str, Any]]] = [
     ("issuer", {"name": ""}),
     ("issuer", {"name": None}),
@@ -86,7 +92,10 @@ SETTINGS: list[tuple[str, dict[str, Any]]] = [
     ("grace", {"grace": None}),
     ("claims", {"claims": {"a": 1}}),
     ("is_active", {"is_active": True}),
-    *[(name, {name: never_run}) for name in ("claims", "is_active", "on_event")],
+    *[(name, {name: never_run}) for name in ("claims", "is_active", "on_event", "token_id")],
+    ("token_id", {"token_id": 5}),
+    ("single_session", {"single_session": "false"}),
+    ("revocations", {"revocations": NeverTold()}),
     ("on_event", {"on_event": "log"}),
     ("revocations", {"revocations": object()}),
     ("metadata", {"metadata": ["a"]}),
@@ -105,6 +114,11 @@ def test_bad_settings_are_refused(field: str, changes: dict[str, Any]) -> None:
         house(**changes)
     assert caught.value.field == field
     assert str(caught.value).startswith(f"{field}: ")
+
+
+def test_an_async_clock_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"^clock: "):
+        Issuer(ISSUER, audience=AUDIENCE, clock=never_run)  # type: ignore[arg-type]
 
 
 def test_in_memory_is_for_one_process_and_is_logged(caplog: pytest.LogCaptureFixture) -> None:

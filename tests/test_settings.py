@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import json
 import logging
+from collections.abc import AsyncIterator
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock, create_autospec
 
 import pytest
 from cryptography import x509
@@ -65,6 +67,11 @@ class NeverRun:
 
     async def is_revoked(self, *_: object) -> bool:
         raise AssertionError("it was run")
+
+
+async def never_ending(*_: object) -> AsyncIterator[None]:
+    raise AssertionError("it was run")
+    yield
 
 
 REFUSED: list[tuple[str, dict[str, Any]]] = [
@@ -137,7 +144,9 @@ REFUSED: list[tuple[str, dict[str, Any]]] = [
     ("scope_claim", {"scope_claim": never_run}),
     *[("trust_http", {"trust_http": value}) for value in ("false", 1, 0, None)],
     ("keys", {"keys": pem(key()) + pem(key("ES256", "second"))}),
-    ("keys", {"keys": private_pem(key()) + pem(key())}),
+    ("keys", {"keys": private_pem(key()) + pem(key("ES256", "second"))}),
+    ("keys", {"keys": certificate(key()) + pem(key("ES256", "second"))}),
+    ("keys", {"keys": private_pem(key("ES256", "second")) + certificate(key())}),
     ("algorithms", {"keys": {"kty": "oct", "k": b64(pem(key()).encode())}, "algorithms": ["HS256"]}),
     ("keys", {"keys": {"kty": "OKP", "crv": "Ed448", "x": b64(b"\1" + bytes(56))}, "algorithms": ["Ed448"]}),
     ("keys", {"keys": {"kty": "OKP", "crv": "Ed448", "x": b64(b"\1" + bytes(55) + b"\x80")}, "algorithms": ["Ed448"]}),
@@ -186,6 +195,7 @@ def test_a_bad_policy_is_refused(field: str, settings: dict[str, Any]) -> None:
         *[(name, {name: never_run}) for name in ("on_refused", "observer", "fetch", "clock", "remote_user")],
         *[(name, {name: NeverRun()}) for name in ("on_refused", "observer", "fetch", "clock", "remote_user")],
         ("on_refused", {"on_refused": partial(never_run, 1)}),
+        *[("on_refused", {"on_refused": partial(one)}) for one in (NeverRun(), partial(never_run, 1), never_ending)],
         ("revocations", {"revocations": NeverRun()}),
         ("revocations", {"revocations": MemoryRevocationList}),
         ("revocations", {"revocations": ["a-jti"]}),
@@ -254,6 +264,26 @@ def test_a_bad_policy_is_told_why(settings: dict[str, Any], says: str) -> None:
 @pytest.mark.parametrize(("algorithm", "least"), [("HS256", 32), ("HS384", 48), ("HS512", 64)])
 def test_bounds_are_within(algorithm: str, least: int) -> None:
     assert policy(keys=b"x" * least, algorithms=[algorithm], leeway=300).leeway == 300
+
+
+def test_functions_of_every_kind() -> None:
+    """What tests put in the place of a function as well."""
+
+    def told(*_: object) -> None:
+        pass
+
+    for hook in (
+        told,
+        partial(told, 1),
+        Mock(),
+        Mock(spec=told),
+        create_autospec(told),
+        print,
+        str,
+        NeverRun,
+        [].append,
+    ):
+        make_auth(on_refused=hook)
 
 
 def test_scopes_may_come_from_anywhere_once() -> None:

@@ -136,8 +136,29 @@ def test_a_dear_payload_that_picks_may_name_nobody() -> None:
         == "untrusted_issuer"
     )
     header, _, signature = texts[0].split(".")
-    payload = b64(b'{"iss":' + b"[" * 100 + b"]" * 100 + b"}")
-    assert reason_of(bearer_auth, f"{header}.{payload}.{signature}") == "malformed_token"
+    for payload, reason in (
+        (b64(b'{"iss":' + b"[" * 100 + b"]" * 100 + b"}"), "untrusted_issuer"),
+        (b64("x" * 6000) + "A", "malformed_token"),
+    ):
+        assert reason_of(bearer_auth, f"{header}.{payload}.{signature}") == reason
+
+
+@pytest.mark.parametrize("form", [
+    '"https://as-3.example/\\u00e9"', '"https://as-3.example/\u00e9"', r'"https:\/\/as-3.example\/\u00e9"',
+    '"https:\\/\\/as-3.example\\/\u00e9"',
+])  # fmt: skip
+def test_a_dear_payload_picks_however_its_issuer_is_written(form: str) -> None:
+    """In every way that writers of JSON have; the names of many issuers in it pick no more than three."""
+    signers = [key("ES256", f"shared-{number}") for number in range(5)]
+    names = [f"https://as-{number}.example/\u00e9" for number in range(5)]
+    sets = [{"keys": [{**without_kid(signer)["keys"][0], "kid": "1"}]} for signer in signers]
+    bearer_auth = auth(*(TrustedIssuer(n, audience=AUDIENCE, keys=k) for n, k in zip(names, sets, strict=True)))
+    header = json.dumps({"alg": "ES256", "kid": "1", "typ": "at+jwt"})
+    whole = json.dumps({**claims({"iss": ...}), "x": "y" * 6000})
+    assert reason_of(bearer_auth, raw(header, f'{whole[:-1]},"iss":{form}}}', signers[3])) is None
+    crowded = json.dumps({**claims({"iss": names[3]}), "x": [*names, "y" * 6000]})
+    assert reason_of(bearer_auth, raw(header, crowded, signers[3])) == "bad_signature"
+    assert reason_of(bearer_auth, raw(header, crowded, signers[2])) == "untrusted_issuer"
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from typing import Any
 from django.conf import settings
 from django.utils.module_loading import import_string
 
+from .._checks import is_async
 from ..auth import BearerAuth
 from ..issuer import Issuer
 from ..policy import TrustedIssuer
@@ -111,6 +112,8 @@ def checked(given: Mapping[Any, Any], known: Collection[str], where: str, id: st
             raise SettingProblem("E009", f"{where}[{name!r}] is True or False.")
         if name in _CALLABLE and not callable(value) and (value is not None or name == "clock"):
             raise SettingProblem(id, f"{where}[{name!r}]: a function is needed, or its dotted path.")
+        if name in _CALLABLE and is_async(value):
+            raise SettingProblem(id, f"{where}[{name!r}]: a plain function is needed, not an async one.")
     return found
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from hashlib import sha256
-from inspect import iscoroutinefunction
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -13,6 +12,7 @@ from django.core.exceptions import FieldDoesNotExist, MultipleObjectsReturned, O
 from django.db import DataError
 from django.db import Error as DatabaseFailure
 
+from .._checks import is_async
 from ..errors import InactiveUser, Unavailable
 from ..token import AccessToken
 from .claims_map import RESERVED, USER_PK, ClaimsMap, plain
@@ -193,7 +193,7 @@ def _checked_function(function: Any, mode: object) -> Any:
     where = "JWTCONNECT_MW['user_lookup']"
     if mode != "database":
         raise SettingProblem("E007", f"{where}: a function is asked only where 'user' is \"database\".")
-    if iscoroutinefunction(function) or iscoroutinefunction(type(function).__call__):
+    if is_async(function):
         raise SettingProblem("E007", f"{where}: a plain function is needed, not an async one.")
     return function
 

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from .._checks import check_switch
 from .._http import Response
 from ..auth import BearerAuth
 from ..errors import ConfigurationError
@@ -56,6 +57,7 @@ class IssuerApp:
         for field, value, least in (("threads", threads, 1), ("waiting", waiting, 0)):
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise ConfigurationError(field, f"a number, {least} or more, is needed")
+        check_switch("allow_memory", allow_memory)
         places = Places(issuer.issuer, paths, mount)
         self._endpoints = Endpoints(issuer, places, Callers(issuer, auth))
         self._well_known = places.well_known

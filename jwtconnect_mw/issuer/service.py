@@ -11,6 +11,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
+from .._checks import check_function, check_switch
 from ..errors import ConfigurationError
 from ..revocation import Family, MemoryRevocationList, RevocationList, RevocationLookup
 from ..revocation.protocol import FAMILY_LIFETIME
@@ -85,6 +86,10 @@ class Issuer:
         token_id: Callable[[], str] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        check_function("clock", clock)
+        check_switch("single_session", single_session)
+        if token_id is not None:
+            check_function("token_id", token_id)
         self.issuer = settings.text("issuer", issuer)
         self.audiences = settings.audiences(audience)
         self.clients = Clients(clients, default_client_id)
@@ -98,9 +103,7 @@ class Issuer:
         self.keys: IssuerKeys = _keys(keys, algorithm, lifetimes.access, clock)
         refresh = RefreshTokens(issuer, self.keys.refresh_secrets, lifetimes.family)
         self._mint = Mint(issuer, self.keys.signer, self._hooks, lifetimes.access, token_id or _token_id)
-        self._sessions = Sessions(
-            self.revocations, refresh, self.clients, self._hooks, lifetimes, alone=bool(single_session)
-        )
+        self._sessions = Sessions(self.revocations, refresh, self.clients, self._hooks, lifetimes, alone=single_session)
         self._own = OwnTokens(issuer, self.keys, refresh, clock)
         self._revoking = Revoking(issuer, self.revocations, self._hooks, lifetimes.family)
 
@@ -319,4 +322,6 @@ def _revocations(revocations: RevocationList | None, clock: Callable[[], float])
     needed = ("is_revoked", "revoke_token", "revoke_session", "revoke_subject", "start_family", "advance", "current")
     if not all(callable(getattr(revocations, name, None)) for name in needed):
         raise ConfigurationError("revocations", "a RevocationList is needed; see jwtconnect_mw.revocation")
+    for name in needed:
+        check_function("revocations", getattr(revocations, name))
     return revocations

@@ -54,7 +54,8 @@ class DiscoverySource(Unwatched):
         if self._source is not None:  # metadata that does not come leaves time for the URL that is known
             until -= _left(until) / 2
         reasons: list[str] = []
-        for url in self._urls:
+        urls = self._urls
+        for url in urls:
             try:
                 jwks_uri, age = self._read(fetch, url, _left(until))
             except SourceError as error:
@@ -62,9 +63,9 @@ class DiscoverySource(Unwatched):
                 continue
             if self._source is None or self._source.url != jwks_uri:
                 self._source = UrlSource(jwks_uri, self._make)
-            self._good_until = now + age
+            self._good_until, self._urls = now + age, metadata_urls(self._issuer)
             return self._source
-        self._urls = self._urls[::-1]  # one that hangs took all the time: the other one has its turn
+        self._urls = urls[::-1]  # one that hangs took all the time: the other one has its turn
         if self._source is None:
             raise SourceError("discovery failed: " + ", then ".join(reasons))
         return self._source

@@ -140,7 +140,7 @@ class FileSource(Unwatched):
 
 
 class UrlSource(Unwatched):
-    """A JWKS URL, asked conditionally (RFC 9110 section 13.1) once it has answered."""
+    """A JWKS URL, asked conditionally (RFC 9110 section 13.1) once it has answered, unless that failed."""
 
     remote: ClassVar[bool] = True
 
@@ -149,14 +149,15 @@ class UrlSource(Unwatched):
         self._make = make
         # One value, because a TrustedIssuer may serve two BearerAuths: else keys could meet the validators of others.
         self._known: tuple[KeySet, dict[str, str]] | None = None
+        self._makes_conditions = True
 
     def load(self, fetch: Fetch, timeout: float, _now: float, /) -> Loaded:
         known = self._known
         try:
             document, age, validators = fetch_json(fetch, self.url, {} if known is None else known[1], timeout)
         except SourceError:
-            if known is not None:  # it may be the condition that the server fails at: the next request has none
-                self._known = known[0], {}
+            if known is not None and known[1]:  # it may be the condition that the server fails at
+                self._known, self._makes_conditions = (known[0], {}), False
             raise
         if document is None and known is not None:
             return Loaded(known[0], age)
@@ -167,7 +168,7 @@ class UrlSource(Unwatched):
             keys = usable(self._make(document or {}, True))
         except UnusableKeyError as error:
             raise SourceError(str(error)) from None
-        self._known = keys, validators
+        self._known = keys, validators if self._makes_conditions else {}
         return Loaded(keys, age)
 
 
