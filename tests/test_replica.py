@@ -169,7 +169,7 @@ def test_what_is_revoked_here_starts_the_thread(
     backend.gate.clear()
     act[what]()
     assert readers() == 1
-    waiting = [change.kind for change in revocations._follower._untold.missing(2, 9)]
+    waiting = [change.kind for change in revocations._follower._untold.missing(2, NOW, 9)]
     kind = {"family": "subject", "reuse": "session"}.get(what, what)
     assert waiting == ([] if what == "revoked" else [kind])
 
@@ -207,6 +207,46 @@ def test_a_subject_is_revoked_as_far_as_the_backend_says(backend: Backend) -> No
         ahead.revoke_subject(ISSUER, "alice")
         assert revoked(ahead, subject="alice", started=NOW)
         assert not revoked(ahead, subject="alice", started=backend.start_family(ISSUER, "alice"))
+
+
+@pytest.mark.parametrize("unread", [None, 0, 999])
+def test_a_bound_that_was_guessed_is_not_written_back(backend: Backend, unread: int | None) -> None:
+    """It is where the copy cannot be brought up to date at once: a guess by a clock that is ahead, for this process."""
+    with closing(replica(backend, ManualClock(NOW + 3))) as ahead:
+        if unread is not None:
+            assert ahead.sync(LIMIT)
+            ahead._reader.close()
+            fill(backend, unread)
+            backend.error = None if unread else OSError()
+        ahead.revoke_subject(ISSUER, "alice")
+        start = backend.start_family(ISSUER, "alice")
+        assert start == NOW + 1
+        backend.error = None
+        follower = ahead._follower
+        done = follower.begun + 3
+        if unread is None:
+            until(lambda: follower.completed > done)
+        while follower.completed < done:
+            follower.step()
+        assert "restore" not in backend.calls
+        assert not revoked(backend, subject="alice", started=start)
+        assert not follower._untold._waiting
+
+
+@pytest.mark.parametrize(("before", "bound"), [(None, NOW - 60), (NOW - 7.5, NOW - 7.5), (NOW - 7, NOW - 6)])
+def test_a_subject_whose_entry_is_lost_at_once(backend: Backend, before: float | None, bound: float) -> None:
+    """Is revoked again as far as is sure."""
+    with closing(replica(backend, ManualClock(NOW))) as revocations:
+        assert revocations.sync(LIMIT)
+        revocations._reader.close()
+        backend.error = OSError()
+        revocations.revoke_subject(ISSUER, "alice", before=before)
+        backend.error = None
+        with closing(sqlite3.connect(backend.path)) as connection, connection:
+            connection.execute("DELETE FROM entries")
+        for _ in range(3):
+            revocations._follower.step()
+        assert [revoked(backend, subject="alice", started=bound - past) for past in (0.25, 0)] == [True, False]
 
 
 def test_what_the_backend_does_not_take_is_not_pretended(
@@ -680,6 +720,21 @@ def test_a_fork_while_something_is_under_way(
     with locks.get(where, nullcontext()):
         child = Child(work)
         assert child.result() == [True, True, False]
+
+
+@needs_fork
+def test_a_child_that_only_revokes_has_a_thread(
+    make: Callable[..., ReplicatedRevocationList], backend: Backend
+) -> None:
+    """To read what its parent's cursor does not show."""
+    revocations = make()
+    assert revocations.sync(LIMIT)
+
+    def work() -> int:
+        revocations.revoke_subject(ISSUER, "dave")
+        return readers()
+
+    assert Child(work).result() == 1
 
 
 @needs_fork

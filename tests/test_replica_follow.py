@@ -16,6 +16,7 @@ import pytest
 from jwtconnect_mw.revocation import Change, Changes, FeedGap, SQLiteRevocationList
 from jwtconnect_mw.revocation.entries import entry_end
 from jwtconnect_mw.revocation.follow import NEVER
+from jwtconnect_mw.revocation.local import LocalCopy
 from jwtconnect_mw.revocation.protocol import KEEP_AFTER
 from jwtconnect_mw.revocation.untold import Untold
 from jwtconnect_mw.testing import ManualClock
@@ -396,7 +397,7 @@ def test_what_the_feed_brings_is_not_written_back(backend: Backend, steps: Steps
     assert "restore" not in backend.calls
 
 
-@pytest.mark.parametrize("less", [{"ends": NOW + 99.0}, {"bound": NOW - 6.0}])
+@pytest.mark.parametrize("less", [{"ends": NOW + 39.0}, {"bound": NOW - 6.0}])
 def test_what_the_feed_brings_in_part_is_written_back(backend: Backend, steps: Steps, less: dict[str, float]) -> None:
     """An older state knows the same name for less."""
     for change in KEPT:
@@ -443,30 +444,89 @@ def test_much_is_missing_and_writing_it_back_fails_at_first(
 
 
 def test_untold() -> None:
-    untold = Untold()
+    copy = LocalCopy()
+    untold = Untold(copy)
+
+    def missing(read: int, now: float = NOW, limit: int = 9) -> list[Change]:
+        return untold.missing(read, now, limit)
+
     alice = KEPT[2]
-    sooner, less = alice._replace(ends=NOW + 99.0), alice._replace(bound=NOW - 6.0)
-    assert untold.add(alice, 4)
-    assert not any(untold.add(change, 5) for change in (alice, sooner, less))
-    assert [untold.missing(read, 9) for read in (4, 5)] == [[], [alice]]
+    sooner, less = alice._replace(ends=NOW + 39.0), alice._replace(bound=NOW - 6.0)
+    untold.add(alice, 4)
+    for change in (alice, sooner, less):
+        untold.add(change, 5)
+    assert [missing(read) for read in (4, 5)] == [[], [alice]]
+    assert [missing(5, now) for now in (NOW + 99.5, NOW + 100)] == [[alice], []]
     for change in (sooner, less, KEPT[0]):
         untold.told([change])
-        assert untold.missing(5, 9) == [alice]
-    more = alice._replace(bound=NOW)
-    assert untold.add(more, 6)
-    assert [untold.missing(read, 9) for read in (6, 7)] == [[], [more]]
-    assert untold.add(KEPT[0], 0)
-    assert len(untold.missing(7, 1)) == 1
-    untold.told([KEPT[1], more._replace(ends=NOW + 101.0), KEPT[0]])
-    assert untold.missing(7, 9) == []
+        assert missing(5) == [alice]
+    # More of it: what waits keeps the later end.
+    untold.add(alice._replace(bound=NOW, ends=NOW + 50), 6)
+    both = alice._replace(bound=NOW)
+    assert [missing(read) for read in (6, 7)] == [[], [both]]
+    untold.add(KEPT[0], 0)
+    assert len(missing(7, limit=1)) == 1
+    untold.told([KEPT[1], both._replace(ends=NOW + 40.0), KEPT[0]])  # as far as clocks of hosts agree
+    assert missing(7) == []
+    untold.add(alice._replace(ends=float("inf")), 0)
+    untold.told([alice._replace(ends=1e300)])
+    assert missing(7) == []
+
+
+def test_what_the_feed_brought_first_is_not_untold() -> None:
+    copy = LocalCopy()
+    untold = Untold(copy)
+    copy.put(KEPT, NOW)
+    for change in KEPT:
+        untold.add(change, 0)
+        untold.add(change._replace(ends=change.ends + 60), 0)
+    assert untold.missing(1, NOW, 9) == []
+    longer = [change._replace(ends=change.ends + 61) for change in KEPT]
+    for change in longer:
+        untold.add(change, 0)
+    assert untold.missing(1, NOW, 9) == longer
+
+
+def test_what_is_lost_again_and_again() -> None:
+    """Is written back each time, but not for ever: the list may be one that does not keep it."""
+    untold = Untold(LocalCopy())
+    untold.add(KEPT[0], 0)
+    for read in (1, 2, 3):
+        lost = untold.missing(read, NOW, 9)
+        assert lost == [KEPT[0]]
+        untold.restored([*lost, KEPT[1]], read)
+        assert untold.missing(read, NOW, 9) == []
+    assert untold.missing(99, NOW, 9) == []
+    untold.add(KEPT[0], 0)
+    lost = untold.missing(1, NOW, 9)
+    untold.add(KEPT[0]._replace(ends=NOW + 900), 1)  # while they are written back
+    untold.restored(lost, 1)
+    assert untold.missing(2, NOW, 9) == [KEPT[0]._replace(ends=NOW + 900)]
+
+
+def test_what_ended_is_not_waited_for(backend: Backend, steps: Steps, clock: ManualClock) -> None:
+    """Also where the feed cannot be read, and where there is no thread any more."""
+    untold = steps.follower._untold
+    backend.error = OSError()
+    for purges in (False, True):
+        steps.follower.keep(KEPT, clock.now)
+        steps.follower.keep([KEPT[0]._replace(name="lives", ends=NOW + 900)], clock.now)
+        clock.now = NOW + 100
+        steps.timer.advance(1)
+        if purges:
+            steps.follower.purge(clock.now, 100)
+        else:
+            steps.follower.step()
+        assert [name for _, _, name in untold._waiting] == ["lives"]
+        clock.now = NOW
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_untold_in_a_child() -> None:
     """Another thread was inside when the process forked."""
-    untold = Untold()
+    untold = Untold(LocalCopy())
     with untold._lock:
-        assert Child(lambda: untold.add(KEPT[0], 0)).result() is True
+        assert Child(lambda: [untold.add(KEPT[0], 0), len(untold.missing(1, NOW, 9))]).result() == [None, 1]
 
 
 def test_a_loss_while_it_is_written_back(backend: Backend, steps: Steps) -> None:

@@ -69,7 +69,7 @@ class Follower:
         self._told: LocalCopy | None = None
         self._lost: Iterator[Change] | None = None
         self._restores = False
-        self._untold = Untold()
+        self._untold = Untold(copy)
         self._swept = NEVER
 
     def after_fork(self) -> None:
@@ -92,6 +92,7 @@ class Follower:
         if not 0 <= self._timer() - self._swept < _SWEEP_EVERY:
             self._swept = self._timer()
             self._copy.sweep(self._clock())
+            self._untold.drop_ended(self._clock())
         return pause
 
     def catch_up(self) -> bool:
@@ -109,14 +110,17 @@ class Follower:
         self.keep(changes.entries, self._clock())  # the cursor is the other thread's
         return changes.epoch == self._epoch and not changes.more
 
+    def purge(self, now: float, limit: int) -> None:
+        """Drop some of what ended, in any thread."""
+        self._copy.purge(now, limit)
+        self._untold.drop_ended(now)
+
     def keep(self, entries: Collection[Change], now: float) -> None:
         """Take in, in any thread, what the list has and the feed is yet to bring. If it does not, the list lost it by
         going back to an older state, and it is written back.
         """
         for entry in entries:
-            # In this order, because the feed may bring it meanwhile, which is taken in in the other order.
-            if self._untold.add(entry, self.begun) and self._copy.covers(entry):
-                self._untold.told((entry,))
+            self._untold.add(entry, self.begun)
         self._copy.put(entries, now)
 
     def _follow(self) -> float:
@@ -139,8 +143,8 @@ class Follower:
             self.complete_at, self.completed, self.last_success = started, number, now
             if self._told is not None:
                 return self._write_back(self._told, now)
-            if missing := self._untold.missing(number, _RESTORED_AT_ONCE):
-                return self._write_again(missing, now)
+            if missing := self._untold.missing(number, now, _RESTORED_AT_ONCE):
+                return self._write_again(missing)
         self._succeeded()
         if changes.more:
             return 0.0
@@ -166,12 +170,11 @@ class Follower:
         self._restored = self._gaps = 0
         return 0.0
 
-    def _write_again(self, missing: list[Change], now: float) -> float:
+    def _write_again(self, missing: list[Change]) -> float:
         """What this process wrote or read ahead, and the list does not have any more."""
-        if lost := [change for change in missing if change.ends > now]:
-            self._restore(lost)
-            _log.error(_WRITTEN_BACK, len(lost))
-        self._untold.told(missing)
+        self._restore(missing)
+        self._untold.restored(missing, self.begun)
+        _log.error(_WRITTEN_BACK, len(missing))
         self._succeeded()
         return 0.0
 

@@ -111,7 +111,7 @@ class RedisRevocationList:
             raise ValueError("a time that is not finite")
         ends, default = exact(entry_end(expires_at, now)), "1" if before is None else "0"
         name = field("subject", issuer, subject)
-        self._calls.run(SUBJECT, now, exact(now), name, ends, exact(moment), default, str(MOST_AHEAD))
+        self._calls.run(SUBJECT, now, exact(now), name, ends, exact(moment), default, str(2 * MOST_AHEAD))
 
     def start_family(self, issuer: str, subject: str, *, alone: bool = False, expires_at: float | None = None) -> int:
         """See RevocationList."""

@@ -38,7 +38,8 @@ local function text(value) return string.format('%.17g', value) end
 local function next_serial()
   local clock, last = call('TIME'), number(string.match(call('HGET', DATA, '#serial') or '0', '^%d+'))
   local serial = string.format('%.0f', math.max(number(clock[1]) * 1000000 + number(clock[2]), last + 1))
-  local id = serial .. string.format('-%.0f', number(string.sub(ARGV[1], 3, 14), 16))
+  local high, low = number(string.sub(ARGV[1], 3, 8), 16), number(string.sub(ARGV[1], 9, 14), 16)
+  local id = serial .. string.format('-%.0f', high * 16777216 + low)
   call('XADD', LOG, 'MAXLEN', '~', '10000', id, '', '')
   call('HSET', DATA, '#serial', id)
   return serial
@@ -145,7 +146,7 @@ return {epoch}
 """
 
 _SUBJECT = """
--- now, field, end, moment, '1' if that is the default, most seconds ahead
+-- now, field, end, moment, '1' if that is the default, most seconds ahead that a family starts by any clock
 local epoch, birth = begin()
 purge(ARGV[4], '16')
 local before = number(ARGV[7])

@@ -164,6 +164,13 @@ def _commands(client: redis.Redis, commands: Sequence[tuple[object, ...]]) -> li
         del answers, failures
 
 
+class _Pool(redis.BlockingConnectionPool):
+    """In many versions of redis-py its repr, and so that of a client, shows passwords and passphrases."""
+
+    def __repr__(self) -> str:
+        return "<connections to the server of a revocation list>"
+
+
 def _connector(url: str, timeout: float) -> Callable[[tuple[str, int] | None], redis.Redis]:
     """Makes clients of the server that the URL names, or of another one that is reached in the same way."""
     pool_options = {
@@ -179,10 +186,10 @@ def _connector(url: str, timeout: float) -> Callable[[tuple[str, int] | None], r
         pool_options["ssl_check_hostname"] = True  # which older versions of redis-py do not do unless told
 
     def connect(place: tuple[str, int] | None) -> redis.Redis:
-        pool = redis.BlockingConnectionPool.from_url(url, **pool_options)
+        pool = _Pool.from_url(url, **pool_options)
         known = pool.connection_kwargs
         user, password = known.pop("username", None), known.pop("password", None)
-        if user is not None or password is not None:  # the repr of clients shows these in many versions of redis-py
+        if user is not None or password is not None:
             known["credential_provider"] = redis.UsernamePasswordCredentialProvider(user, password)
         if place is not None:
             known["host"], known["port"] = place

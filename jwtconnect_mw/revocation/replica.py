@@ -16,6 +16,7 @@ from .follow import NEVER, Follower, Pace
 from .local import LocalCopy
 from .protocol import Family, RevocationList, Step
 from .reader import Reader
+from .untold import MOST_SKEW
 
 MAX_STALENESS = 10.0
 POLL = 0.05
@@ -153,11 +154,17 @@ class ReplicatedRevocationList:
     ) -> None:
         """See RevocationList."""
         now = self._clock()
+        known = self._copy.bound(issuer, subject, now)
         self.authority.revoke_subject(issuer, subject, before=before, expires_at=expires_at)
-        if self._follower.catch_up():  # the backend knows better how far it reaches: its clock may be another one
+        self._reader.ensure()
+        if before is None and self._follower.catch_up():  # the backend knows how far it reaches: by its own clock
             return
-        bound = subject_bound(before, self._copy.bound(issuer, subject, now), 0, now)
-        self._keep(Change("subject", issuer, subject, entry_end(expires_at, now), bound), now)
+        bound = subject_bound(before, known, 0, now)
+        change = Change("subject", issuer, subject, entry_end(expires_at, now), bound)
+        # Nothing more than what the backend surely has is ever written back to it.
+        sure = now - MOST_SKEW if before is None else subject_bound(before, None, 0, now)
+        self._follower.keep((change._replace(bound=sure),), now)
+        self._copy.put((change,), now)
 
     def start_family(self, issuer: str, subject: str, *, alone: bool = False, expires_at: float | None = None) -> int:
         """See RevocationList."""
@@ -208,7 +215,7 @@ class ReplicatedRevocationList:
 
     def purge(self, now: float, limit: int = 1000) -> int:
         """See RevocationList. The copy drops by itself what ended, but a little of that is done here too."""
-        self._copy.purge(now, limit)
+        self._follower.purge(now, limit)
         return self.authority.purge(now, limit)
 
     def close(self) -> None:

@@ -43,13 +43,33 @@ class Families(Backend):
         revocations, clock = self.fresh()
         for fraction, subject in ((0.0, "alice"), (0.5, "bob")):
             clock.now = NOW + fraction
-            for _ in range(100):
+            for _ in range(300):
                 revocations.revoke_subject(ISSUER, subject)
-            clock.advance(2)
+            clock.advance(62)
             start = revocations.start_family(ISSUER, subject)
             assert not revoked(revocations, subject=subject, started=start)
             revocations.revoke_subject(ISSUER, subject)
             assert revoked(revocations, subject=subject, started=start)
+
+    def test_a_revocation_takes_in_families_of_clocks_that_are_ahead_by_some_seconds(self) -> None:
+        """However far repeated revocations have moved the bound."""
+        revocations, clock = self.fresh()
+        for count in (1, 50, 300):
+            subject = f"alice-{count}"
+            revocations.revoke_subject(ISSUER, subject, before=NOW + 59.9)
+            for _ in range(count):
+                revocations.revoke_subject(ISSUER, subject)
+            clock.advance(5)
+            start = 0
+            while not start:
+                try:
+                    start = revocations.start_family(ISSUER, subject)
+                except SubjectRevokedError:
+                    clock.advance(0.5)
+            clock.advance(-5)
+            revocations.revoke_subject(ISSUER, subject)
+            assert revoked(revocations, subject=subject, started=start, now=clock.now)
+            clock.now = NOW
 
     def test_a_revocation_takes_in_a_family_that_was_alone_before_the_clock_went_back(self) -> None:
         revocations, clock = self.fresh()
