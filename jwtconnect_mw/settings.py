@@ -47,9 +47,10 @@ def check_revocations(revocations: object) -> None:
     """A list, or None."""
     if revocations is None:
         return
-    if isinstance(revocations, type) or not hasattr(revocations, "is_revoked"):
+    look_up = getattr(revocations, "is_revoked", None)
+    if isinstance(revocations, type) or look_up is None:
         raise ConfigurationError("revocations", "a revocation list, not a class, is needed")
-    check_function("revocations", revocations.is_revoked)
+    check_function("revocations", look_up)
 
 
 def check_hooks(**hooks: object) -> None:
