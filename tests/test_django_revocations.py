@@ -719,7 +719,7 @@ def test_processes_agree(revocations: OrmRevocationList, long: bool) -> None:
         racers = Racers(revocations.using)
         stack.callback(racers.close)
         racers.ready()
-        for number in range(200 if long else 20):
+        for number in range(200 if long else 8):
             answers = racers.run(do="advance", session="s", presented=number)
             assert sorted(answer for answer, *_ in answers) == ["advanced"] + ["again"] * all_but_one
             assert len({tuple(rest) for _, *rest in answers}) == 1

@@ -36,7 +36,7 @@ pytestmark = pytest.mark.timeout(1800)
 
 @pytest.fixture
 def rounds(long: bool) -> int:
-    return 500 if long else 20
+    return 500 if long else 10
 
 
 class Racers:

@@ -677,7 +677,7 @@ def test_connections_that_are_given_up_while_others_use_them(own: RedisServer, m
 
     def give_up() -> int:
         try:
-            for _ in range(300):
+            for _ in range(100):
                 if how == "closed":
                     revocations.close()
                 else:

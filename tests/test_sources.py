@@ -81,6 +81,7 @@ def test_pem(make: Callable[[str], bytes], alg: str) -> None:
     lambda: certificate("RS256").decode() + private("RS256").decode(),
     lambda: private("RS256").decode() + public("RS256").decode() * 2 + certificate("RS256").decode(),
     lambda: certificate("RS256").decode() + certificate().decode(),  # of who issued it
+    lambda: f"-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n{public('RS256').decode()}",
     lambda: key("RS256")._native,
     key("RS256")._native.public_key,
     lambda: jwks(key("RS256")),
