@@ -353,6 +353,8 @@ def test_staleness(
         assert revocations.sync(LIMIT)
         assert verdict(revocations) == "accepted revoked"
     refused = "refused" if on_stale == "refuse" else "go on without what was revoked since"
+    if state != "fresh":
+        until(lambda: "up to date again" in caplog.text)  # the thread says so after the copy is
     # To the copy, a timer that goes on without the clock is a clock that was set back.
     told = [record.getMessage() for record in caplog.records if "set back" not in record.getMessage()]
     if state == "fresh":
