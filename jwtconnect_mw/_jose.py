@@ -7,7 +7,6 @@ headers that must not choose keys, and logs what it reads.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,12 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    PublicFormat,
-    load_pem_private_key,
-    load_pem_public_key,
-)
+from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 from cryptojwt.jwk.ec import ECKey, new_ec_key
 from cryptojwt.jwk.hmac import SYMKey
 from cryptojwt.jwk.jwk import key_from_jwk_dict
@@ -37,12 +31,10 @@ from cryptojwt.key_issuer import KeyIssuer
 from cryptojwt.key_jar import KeyJar
 
 from ._jwk import ALGORITHMS, AdmittedKey, UnusableKeyError, admit, public_members
+from ._private import PEM_BLOCK, private_members, secret_number, signature_maker, spki
 from ._private import b64url as _b64url
-from ._private import private_members, secret_number, signature_maker
 from ._secret import is_key_material
 from ._strict import b64url_decode, json_text
-
-_PEM_BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----", re.DOTALL)
 
 
 class VerificationKey:
@@ -167,7 +159,7 @@ def jwk_from_pem(pem: bytes) -> dict[str, Any]:
     """The public JWK of a PEM public key, private key (not encrypted) or X.509 certificate. Raises UnusableKeyError."""
     try:
         found: list[Any] = [load(block) for block, load in _loaders(pem)]
-        texts = {native.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo) for native in found}
+        texts = {spki(native) for native in found}
         jwk = jwk_from_native(found[0])
     except Exception:
         raise UnusableKeyError("not a PEM key or certificate that can verify") from None
@@ -179,16 +171,16 @@ def jwk_from_pem(pem: bytes) -> dict[str, Any]:
 def _loaders(pem: bytes) -> Iterator[tuple[bytes, Callable[[bytes], Any]]]:
     """Each key of a PEM text, and its first certificate: those after it issued it. With what loads the public half."""
     certified = False
-    for match in _PEM_BLOCK.finditer(pem):
-        label = match[1]
-        if label == b"CERTIFICATE":
+    for match in PEM_BLOCK.finditer(pem.decode("latin-1")):
+        block, label = match[0].encode("latin-1"), match[1]
+        if label == "CERTIFICATE":
             if not certified:
-                yield match[0], lambda block: x509.load_pem_x509_certificate(block).public_key()
+                yield block, lambda block: x509.load_pem_x509_certificate(block).public_key()
             certified = True
-        elif label.endswith(b"PRIVATE KEY"):
-            yield match[0], lambda block: load_pem_private_key(block, password=None).public_key()
-        elif label.endswith(b"KEY"):
-            yield match[0], load_pem_public_key
+        elif label.endswith("PRIVATE KEY"):
+            yield block, lambda block: load_pem_private_key(block, password=None).public_key()
+        elif label.endswith("KEY"):
+            yield block, load_pem_public_key
 
 
 def jwk_from_native(native: Any) -> dict[str, Any]:

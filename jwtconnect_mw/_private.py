@@ -44,7 +44,7 @@ SIGNING_ALGORITHMS: Mapping[str, tuple[str, ...]] = {
 """What a key of each type can sign with; the first unless told. P-521 is not offered."""
 
 _MOST_OCTETS = 2_048  # of one member; a key of 16,384 bits has that many
-_BLOCK = re.compile(r"-----BEGIN ([A-Z0-9 ]{1,40})-----.*?-----END \1-----", re.DOTALL)
+PEM_BLOCK = re.compile(r"-----BEGIN ([A-Z0-9 ]{1,40})-----.*?-----END \1-----", re.DOTALL)
 _PRIVATE_LABELS = ("PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY")
 _RSA_CRT = ("p", "q", "dp", "dq", "qi")
 _TO_URL = bytes.maketrans(b"+/", b"-_")
@@ -92,7 +92,7 @@ def key_type(native: Any) -> str:
 
 def native_from_pem(text: str) -> Any:
     """The private key of a PEM text (RFC 7468). Certificates may stand beside it; the first must be of this key."""
-    blocks = {match[0]: match[1] for match in _BLOCK.finditer(text)}
+    blocks = {match[0]: match[1] for match in PEM_BLOCK.finditer(text)}
     labels = list(blocks.values())
     if "ENCRYPTED PRIVATE KEY" in labels or "Proc-Type: 4,ENCRYPTED" in text:
         raise UnusableKeyError("the private key is encrypted; give it in the clear, in a file that only you can read")
@@ -106,12 +106,12 @@ def native_from_pem(text: str) -> Any:
                   for block, label in blocks.items() if label == "CERTIFICATE"]  # fmt: skip
     except Exception:
         raise UnusableKeyError("the PEM is not valid") from None
-    if owners and _spki(owners[0]) != _spki(native.public_key()):
+    if owners and spki(owners[0]) != spki(native.public_key()):
         raise UnusableKeyError("the certificate is not that of the private key")
     return native
 
 
-def _spki(public: Any) -> bytes:
+def spki(public: Any) -> bytes:
     octets: bytes = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return octets
 

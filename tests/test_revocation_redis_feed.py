@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -56,6 +57,17 @@ def read(feed: ChangeFeed, cursor: str | None, limit: int = 1000) -> tuple[list[
         cursor = found.cursor
         if not found.more:
             return entries, cursor
+
+
+def dumped(server: RedisServer) -> dict[Any, Any]:
+    """The state of the list."""
+    return {key: server.tell("DUMP", key) for key in server.tell("KEYS", "*")}
+
+
+def put_back(server: RedisServer, state: dict[Any, Any]) -> None:
+    """As a failover does to a server that had not seen what came later."""
+    for key, value in state.items():
+        server.tell("RESTORE", key, 0, value, "REPLACE")
 
 
 def names(entries: list[Change]) -> list[str]:
@@ -166,11 +178,10 @@ def test_what_is_no_cursor_of_this_list(revocations: RedisRevocationList, text: 
 def test_a_failover_that_lost_the_last_writes(revocations: RedisRevocationList, server: RedisServer) -> None:
     """The replica that was promoted has the same epoch, and another history from some point on."""
     revocations.revoke_token(ISSUER, "a")
-    before = {key: server.tell("DUMP", key) for key in server.tell("KEYS", "*")}
+    before = dumped(server)
     revocations.revoke_token(ISSUER, "b")
     _, cursor = read(revocations, None)
-    for key, dumped in before.items():
-        server.tell("RESTORE", key, 0, dumped, "REPLACE")
+    put_back(server, before)
     with pytest.raises(FeedGap):
         revocations.changes(cursor)
     revocations.revoke_token(ISSUER, "c")
@@ -200,11 +211,10 @@ def test_a_serial_that_is_given_again(revocations: RedisRevocationList, server: 
     revocations.revoke_token(ISSUER, "x")
     server.tell("HSET", "{jwtconnect_mw}:data", "#serial", f"{4_000_000_000_000_000}-0")
     revocations.revoke_token(ISSUER, "a")
-    before = {key: server.tell("DUMP", key) for key in server.tell("KEYS", "*")}
+    before = dumped(server)
     revocations.revoke_token(ISSUER, "lost")
     _, cursor = read(revocations, None)
-    for key, dumped in before.items():
-        server.tell("RESTORE", key, 0, dumped, "REPLACE")
+    put_back(server, before)
     revocations.revoke_token(ISSUER, "b")
     entries, other = read(revocations, None)
     assert names(entries) == ["x", "a", "b"]
